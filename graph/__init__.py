@@ -1,15 +1,24 @@
-"""What the author of a node needs from Baton; nothing else in here is public."""
+"""What the author of a node needs from Baton; loaded on first use, for LangGraph loads late."""
 
-from graph.errors import PermanentFailure, RetryLater, WaitUntil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graph.effects import effect_key
+    from graph.errors import PermanentFailure
+    from graph.signals import RetryLater, WaitUntil
 
 __all__ = ["PermanentFailure", "RetryLater", "WaitUntil", "effect_key"]
 
+_HOMES = {
+    "PermanentFailure": "graph.errors",
+    "RetryLater": "graph.signals",
+    "WaitUntil": "graph.signals",
+    "effect_key": "graph.effects",
+}
 
-def effect_key() -> str:
-    """A key for a node's outside effect: the same on every retry of that node in that step.
 
-    Raises RuntimeError outside a node that Baton runs.
-    """
-    from graph.runtime.effects import current_effect_key  # noqa: PLC0415 - LangGraph loads late
-
-    return current_effect_key()
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'graph' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -9,12 +9,9 @@ AgentError
   LostClaim            another invocation has taken the thread over: write nothing, drop the message
   Unavailable          Postgres or the queue did not answer: fail the invocation, the message comes back
   BadProject           langgraph.json or a graph it names cannot be loaded
-Signal                 raised by a node to wait without paying; not caught by `except Exception`
-  RetryLater(seconds)  run this node again after a delay
-  WaitUntil(time)      run this node again at a time
-"""
 
-from datetime import UTC, datetime, timedelta
+A node that wants to wait raises a signal instead: graph/signals.py.
+"""
 
 
 class AgentError(Exception):
@@ -51,30 +48,3 @@ class Unavailable(AgentError):
 
 class BadProject(AgentError):
     """langgraph.json, or a graph it names, cannot be loaded."""
-
-
-class Signal(BaseException):
-    """A node's request to be run again later; no invocation sleeps meanwhile.
-
-    A BaseException, so that a node's own `except Exception` cannot swallow it.
-    """
-
-    def __init__(self, wake_at: datetime, reason: str = "") -> None:
-        super().__init__(reason or f"waits until {wake_at.isoformat()}")
-        self.wake_at = wake_at
-
-
-class RetryLater(Signal):
-    """Run this node again after `seconds`: a rate limit, a busy peer, a poll."""
-
-    def __init__(self, seconds: float, reason: str = "") -> None:
-        super().__init__(datetime.now(UTC) + timedelta(seconds=seconds), reason)
-
-
-class WaitUntil(Signal):
-    """Run this node again at `time` (with a time zone): a durable timer."""
-
-    def __init__(self, time: datetime, reason: str = "") -> None:
-        if time.tzinfo is None:
-            raise ValueError("WaitUntil needs a time with a time zone")
-        super().__init__(time, reason)

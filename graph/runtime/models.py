@@ -166,6 +166,7 @@ class Refusal:
     active: bool = False
     leased_for: float = 0.0  # seconds until the live lease ends
     due_in: float = 0.0  # seconds until the thread may be stepped
+    owner: str = ""
 
 
 class Ending(StrEnum):
@@ -225,7 +226,7 @@ class NewRun:
     multitask_strategy: str = "enqueue"
     idempotency_key: str | None = None
     request_hash: str | None = None  # tells a repeated request from a reused key
-    delay: float = 0.0  # seconds before its first step
+    delay: float = 0.0  # seconds before its first step, if it need not wait for its turn
 
 
 @dataclass(frozen=True, slots=True)

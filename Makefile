@@ -1,0 +1,90 @@
+# Everything runs from .venv, which the first target you ask for makes. `make help` lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+# pgbouncer is a daemon: distributions put it where only root looks.
+export PATH := $(PATH):/usr/sbin:/usr/local/sbin
+# Bytecode halves every start, and an active virtual environment is not the one meant here.
+unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
+
+.PHONY: help demo dev test test-faults check bench build lint-template format clean pgbouncer
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.ready ## Run the research agent over HTTP, kill its worker, watch it go on
+	@$(BIN)/baton demo $(ARGS)
+
+dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is passed on)
+	@$(BIN)/baton dev $(ARGS)
+
+test: .venv/.ready pgbouncer ## Run all tests: unit, contracts, integration, e2e, short faults
+	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks $(ARGS)
+
+test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
+	@$(BIN)/python -m pytest tests/faults --full -s $(ARGS)
+
+check: .venv/.ready ## Format, lint, types, import contracts, unit tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest tests/unit -q
+
+format: .venv/.ready ## Format the code and fix what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/.ready pgbouncer ## Measure and print the numbers
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+build: .venv/.ready ## Build dist/bundle, the artifact that template.yaml deploys
+	@$(BIN)/python -m infra.build.bundle
+
+lint-template: .venv/.ready ## Check template.yaml, warnings included
+	@$(BIN)/cfn-lint template.yaml && echo "template.yaml: no findings"
+
+clean: ## Remove what was built and cached; keeps .venv and the data in .baton
+	@rm -rf dist .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@find . -name .venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# The pinned uv comes as a wheel into .venv and then fills it from uv.lock, where it is itself.
+.venv/.ready: pyproject.toml uv.lock
+	@set -e; \
+	fits() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+	if ! fits .venv/bin/python; then \
+	  python=; \
+	  for name in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	    if fits $$name; then python=$$name; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; \
+	  fi; \
+	  if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "make: $$python has no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	  fi; \
+	  echo "make: setting up .venv (once, about a minute)"; \
+	  "$$python" -m venv --clear .venv; \
+	fi; \
+	uv=$$(awk '/^name = "uv"$$/{getline; gsub(/[^0-9.]/, ""); print}' uv.lock); \
+	if [ "$$($(BIN)/uv --version 2>/dev/null | cut -d ' ' -f 2)" != "$$uv" ]; then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$$uv"; \
+	fi; \
+	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --all-extras --python .venv/bin/python; \
+	touch $@
+
+pgbouncer:
+	@command -v pgbouncer >/dev/null && exit 0; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+	if command -v brew >/dev/null; then install="brew install --quiet pgbouncer"; \
+	elif ! $$sudo true 2>/dev/null; then install=false; \
+	elif command -v apt-get >/dev/null; then \
+	  install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq pgbouncer"; \
+	  $$sudo apt-get update -qq >/dev/null || true; \
+	elif command -v dnf >/dev/null; then install="$$sudo dnf install --assumeyes --quiet pgbouncer"; \
+	elif command -v apk >/dev/null; then install="$$sudo apk add --quiet pgbouncer"; \
+	else install=false; fi; \
+	[ "$$install" = false ] || { echo "make: installing pgbouncer"; $$install >/dev/null || true; }; \
+	command -v pgbouncer >/dev/null || { \
+	  echo "make: the tests need pgbouncer; install it with your system's package manager" >&2; exit 1; }

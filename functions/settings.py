@@ -1,0 +1,47 @@
+"""The only reader of the functions' environment."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graph.errors import BadProject
+
+
+class Settings(BaseModel):
+    """What a function is told by its environment; each field is the variable of that name."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    DATABASE_URL: str = Field(description="Postgres, through the proxy")
+    MIGRATION_DATABASE_URL: str = Field("", description="Postgres itself; default DATABASE_URL")
+    DATABASE_IAM: bool = Field(False, description="log in with IAM tokens instead of a password")
+    QUEUE_URL: str = Field(description="SQS queue, or unix://PATH of the local memory queue")
+    BATON_CONFIG: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
+    BATON_STOPPED: bool = Field(False, description="kill switch: no step is taken, nothing is lost")
+    BATON_MAX_ATTEMPTS: int = Field(5, ge=1, description="invocations that may die on one step")
+    BATON_RUN_RETENTION_DAYS: float = Field(30, gt=0, description="how long ended runs are kept")
+    BATON_MAX_BODY_BYTES: int = Field(5_000_000, ge=1, description="largest request body")
+    BATON_WAIT_SECONDS: float = Field(25, gt=0, description="how long wait and join may wait")
+    LOG_LEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Raises BadProject naming every variable that is missing or wrong."""
+        try:
+            return cls.model_validate({k: v for k, v in os.environ.items() if v != ""})
+        except ValidationError as error:
+            wrong = "; ".join(f"{e['loc'][0]}: {e['msg'].lower()}" for e in error.errors())
+            raise BadProject(f"the environment is not complete: {wrong}") from error
+
+    @property
+    def migration_url(self) -> str:
+        return self.MIGRATION_DATABASE_URL or self.DATABASE_URL
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.of_environment()

@@ -1,0 +1,104 @@
+"""Checkpoint rows on memory."""
+
+from collections.abc import Iterator, Sequence
+
+from graph.adapters.memory.containment import contains
+from graph.adapters.memory.shelf import ROOT, Place, Shelf, newest_root
+from graph.adapters.memory.tables import MemoryTables
+from graph.runtime.models import CheckpointRow, Json, Rows, Stored
+
+DELTA_MARK = "counters_since_delta_snapshot"  # such a checkpoint needs its ancestors
+
+
+class MemoryCheckpoints(MemoryTables):
+    """`CheckpointStore` on memory."""
+
+    async def load(self, thread_id: str, ns: str, checkpoint_id: str | None) -> Stored | None:
+        wanted = checkpoint_id or self._newest(thread_id, ns)
+        return self.tables.shelf(thread_id).stored((ns, wanted)) if wanted else None
+
+    async def history(
+        self,
+        thread_id: str | None,
+        ns: str | None,
+        *,
+        before: str | None = None,
+        metadata: Json | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[str, Stored]]:
+        shelves = self.tables.shelves
+        chosen = [thread_id] if thread_id is not None else list(shelves)
+        found = [
+            (written, name, (row.ns, row.checkpoint_id))
+            for name in chosen
+            if name in shelves
+            for written, row in _older(shelves[name], ns, before)
+            if contains(row.metadata, metadata or {})
+        ]
+        found.sort(reverse=True)
+        pairs = ((name, shelves[name].stored(place)) for _, name, place in found[:limit])
+        return [(name, stored) for name, stored in pairs if stored]
+
+    async def put(self, thread_id: str, rows: Rows) -> None:
+        row = self._made(thread_id)
+        self.tables.shelf(thread_id).add(rows)
+        row.update(head=newest_root(rows) or row.thread.head)
+
+    async def delete_checkpoints(
+        self, *, thread_id: str | None = None, run_ids: Sequence[str] = ()
+    ) -> None:
+        for name, shelf in self.tables.shelves.items():
+            if name == thread_id:
+                shelf.keep(())
+            elif run_ids:
+                shelf.keep(_made_by_others(shelf, run_ids))
+            self._repair_head(name)
+
+    async def copy_checkpoints(self, source: str, target: str) -> None:
+        origin = self.tables.shelf(source)
+        row = self._made(target)
+        self.tables.shelf(target).add(
+            Rows(
+                checkpoints=tuple(checkpoint for _, checkpoint in origin.checkpoints.values()),
+                blobs=tuple(origin.blobs.values()),
+                writes=tuple(origin.writes.values()),
+            )
+        )
+        row.update(head=self._newest(source, ROOT) or row.thread.head)
+
+    async def keep_latest(self, thread_ids: Sequence[str]) -> None:
+        for thread_id in thread_ids:
+            shelf = self.tables.shelf(thread_id)
+            newest = {(ns, self._newest(thread_id, ns) or "") for ns in shelf.namespaces()}
+            stored = [shelf.stored(place) for place in newest]
+            if not any(s and DELTA_MARK in s.row.metadata for s in stored):
+                shelf.keep(newest)
+
+    def _newest(self, thread_id: str, ns: str) -> str | None:
+        row = self.tables.threads.get(thread_id)
+        head = row.thread.head if row and ns == ROOT else None
+        return head or self.tables.shelf(thread_id).newest(ns)
+
+    def _repair_head(self, thread_id: str) -> None:
+        row = self.tables.threads.get(thread_id)
+        shelf = self.tables.shelf(thread_id)
+        if row and (ROOT, row.thread.head) not in shelf.checkpoints:
+            row.update(head=shelf.newest(ROOT))
+
+
+def _older(shelf: Shelf, ns: str | None, before: str | None) -> Iterator[tuple[int, CheckpointRow]]:
+    """Checkpoints of the namespace written before the one named, newest first."""
+    bounds = [at for at, row in shelf.newest_first() if row.checkpoint_id == before]
+    return (
+        (at, row)
+        for at, row in shelf.newest_first()
+        if ns in (None, row.ns) and (before is None or any(at < bound for bound in bounds))
+    )
+
+
+def _made_by_others(shelf: Shelf, run_ids: Sequence[str]) -> set[Place]:
+    return {
+        place
+        for place, (_, row) in shelf.checkpoints.items()
+        if row.metadata.get("run_id") not in run_ids
+    }

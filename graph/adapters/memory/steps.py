@@ -1,0 +1,167 @@
+"""The step protocol on memory: claim, hold, save, advance."""
+
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime
+
+from graph.adapters.memory.shelf import ROOT, newest_root
+from graph.adapters.memory.tables import MemoryTables, ThreadRow
+from graph.errors import Conflict, LostClaim
+from graph.runtime.models import (
+    Advanced,
+    Claim,
+    Ending,
+    Refusal,
+    Rows,
+    Run,
+    RunStatus,
+    StepJob,
+    StepResult,
+    Stored,
+    ThreadStatus,
+    Verdict,
+)
+
+RUN_ENDS_AS = {
+    Ending.DONE: RunStatus.SUCCESS,
+    Ending.INTERRUPTED: RunStatus.INTERRUPTED,
+    Ending.FAILED: RunStatus.ERROR,
+    Ending.TIMEOUT: RunStatus.TIMEOUT,
+}
+THREAD_RESTS_AS = {
+    Ending.DONE: ThreadStatus.IDLE,
+    Ending.INTERRUPTED: ThreadStatus.INTERRUPTED,
+    Ending.FAILED: ThreadStatus.ERROR,
+    Ending.TIMEOUT: ThreadStatus.ERROR,
+}
+
+
+class MemorySteps(MemoryTables):
+    """`StepStore` on memory."""
+
+    async def claim(
+        self, job: StepJob, *, lease: float, now: datetime | None = None
+    ) -> Claim | Refusal:
+        now = now or self.clock()
+        row = self.tables.threads.get(job.thread_id)
+        if row is None:
+            return Refusal(Verdict.GONE)
+        verdict = self._verdict(row, job.seq, now)
+        run_id = row.thread.active_run_id
+        if verdict is not Verdict.YOURS or run_id is None:
+            return row.refusal(verdict, now)
+        row.take(now, lease)
+        row.attempts += 1
+        run = self.tables.runs[run_id]
+        if run.status is RunStatus.PENDING:
+            run = self.tables.update_run(run_id, status=RunStatus.RUNNING, updated_at=now)
+        return _claim(row, deepcopy(_to_go(run)), self._start(row, run))
+
+    def _verdict(self, row: ThreadRow, seq: int, now: datetime) -> Verdict:
+        thread = row.thread
+        refusals = (
+            (seq > thread.seq, Verdict.EARLY),
+            (seq < thread.seq or thread.active_run_id is None, Verdict.DUPLICATE),
+            (row.leased(now), Verdict.BUSY),
+            (row.asleep(now), Verdict.ASLEEP),
+            (self.stopped, Verdict.STOPPED),
+        )
+        return next((verdict for refused, verdict in refusals if refused), Verdict.YOURS)
+
+    def _start(self, row: ThreadRow, run: Run) -> Stored | None:
+        asked = None if run.input_applied else run.kwargs.get("checkpoint_id")
+        start = asked or row.thread.head
+        return self.tables.shelf(run.thread_id).stored((ROOT, start)) if start else None
+
+    async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
+        row = self._owned(thread_id, owner)
+        now = self.clock()
+        if row.thread.active_run_id is not None:
+            raise Conflict(
+                f"thread {thread_id} is busy with run {row.thread.active_run_id}:"
+                " wait for it or cancel it"
+            )
+        if row.leased(now):
+            raise Conflict(f"thread {thread_id} is being edited by another request: try again")
+        row.take(now, lease)
+        head = row.thread.head
+        stored = self.tables.shelf(thread_id).stored((ROOT, head)) if head else None
+        return _claim(row, None, stored)
+
+    async def save(self, claim: Claim, rows: Rows, *, input_applied: bool) -> None:
+        row = self._fenced(claim)
+        self.tables.shelf(claim.thread_id).add(rows)
+        row.update(head=newest_root(rows) or row.thread.head)
+        if claim.run and input_applied:
+            self.tables.update_run(claim.run.run_id, input_applied=True)
+
+    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+        row = self._fenced(claim)
+        now = self.clock()
+        self.tables.shelf(claim.thread_id).add(result.rows)
+        row.release()
+        row.update(head=result.head or row.thread.head, updated_at=now)
+        if claim.run:
+            self._step_taken(row, claim.run.run_id, result, now)
+        else:
+            _edited(row, result)
+        return row.advanced(now)
+
+    def _fenced(self, claim: Claim) -> ThreadRow:
+        row = self.tables.threads.get(claim.thread_id)
+        if row is None or row.fence != claim.fence:
+            raise LostClaim(
+                f"thread {claim.thread_id} step {claim.seq}: fence {claim.fence} is over"
+            )
+        return row
+
+    def _step_taken(self, row: ThreadRow, run_id: str, result: StepResult, now: datetime) -> None:
+        row.wake_at = result.wake_at
+        if result.ending.completes_step:
+            row.update(seq=row.thread.seq + 1)
+        run = self.tables.runs[run_id]
+        self.tables.update_run(
+            run_id,
+            updated_at=now,
+            input_applied=run.input_applied or result.input_applied,
+            stop_at=run.stop_at if result.stop_at is None else result.stop_at,
+        )
+        if result.ending.ends_run:
+            self._run_ended(row, run_id, result)
+
+    def _run_ended(self, row: ThreadRow, run_id: str, result: StepResult) -> None:
+        outcome = deepcopy(result)
+        status = RUN_ENDS_AS[result.ending]
+        self.tables.update_run(run_id, status=status, error=outcome.error, head=row.thread.head)
+        row.update(interrupts=outcome.interrupts, error=outcome.error)
+        row.next_turn(THREAD_RESTS_AS[result.ending])
+
+
+def _claim(row: ThreadRow, run: Run | None, stored: Stored | None) -> Claim:
+    thread = row.thread
+    return Claim(
+        thread_id=thread.thread_id,
+        owner=thread.owner,
+        seq=thread.seq,
+        fence=row.fence,
+        attempts=row.attempts,
+        head=thread.head,
+        run=run,
+        stored=stored,
+    )
+
+
+def _to_go(run: Run) -> Run:
+    """The run without the input it has taken in already."""
+    if not run.input_applied:
+        return run
+    left = {key: value for key, value in run.kwargs.items() if key not in ("input", "command")}
+    return replace(run, kwargs=left)
+
+
+def _edited(row: ThreadRow, result: StepResult) -> None:
+    """What an edit leaves on the thread; a run accepted meanwhile keeps it busy."""
+    row.update(interrupts=deepcopy(result.interrupts))
+    if row.thread.active_run_id is None:
+        rest = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
+        row.update(status=rest)

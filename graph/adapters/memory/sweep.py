@@ -1,0 +1,67 @@
+"""Housekeeping on memory."""
+
+from datetime import datetime, timedelta
+
+from graph.adapters.memory.shelf import ROOT
+from graph.adapters.memory.tables import MemoryTables, ThreadRow
+from graph.runtime.models import StepJob
+
+
+class MemorySweep(MemoryTables):
+    """`SweepStore` on memory."""
+
+    async def overdue(self, *, grace: float, limit: int) -> list[StepJob]:
+        now = self.clock()
+        quiet_since = now - timedelta(seconds=grace)
+        silent = [
+            row
+            for row in self.tables.threads.values()
+            if _waits_for_a_ring(row, now) and _last_heard(row) < quiet_since
+        ]
+        silent = sorted(silent, key=_last_heard)[:limit]
+        for row in silent:
+            row.rung_at = now
+        return [StepJob(r.thread.thread_id, r.thread.seq, redelivered=True) for r in silent]
+
+    async def expire_threads(self, *, limit: int) -> int:
+        expired = self._past_ttl("delete")[:limit]
+        for thread_id in expired:
+            self.tables.drop_thread(thread_id)
+        return len(expired)
+
+    async def stale_threads(self, *, limit: int) -> list[str]:
+        return [t for t in self._past_ttl("keep_latest") if self._has_history(t)][:limit]
+
+    async def prune_runs(self, *, older_than: float, limit: int) -> int:
+        bound = self.clock() - timedelta(seconds=older_than)
+        old = [r for r in self.tables.runs.values() if r.status.ended and r.updated_at < bound]
+        for run in old[:limit]:
+            self.tables.drop_run(run.run_id)
+        return len(old[:limit])
+
+    def _past_ttl(self, strategy: str) -> list[str]:
+        now = self.clock()
+        return [
+            row.thread.thread_id
+            for row in self.tables.threads.values()
+            if row.thread.ttl_strategy == strategy and _is_past_ttl(row, now)
+        ]
+
+    def _has_history(self, thread_id: str) -> bool:
+        checkpoints = self.tables.shelf(thread_id).checkpoints
+        return sum(ns == ROOT for ns, _ in checkpoints) > 1
+
+
+def _waits_for_a_ring(row: ThreadRow, now: datetime) -> bool:
+    return row.thread.active_run_id is not None and not row.leased(now) and not row.asleep(now)
+
+
+def _last_heard(row: ThreadRow) -> datetime:
+    return max(t for t in (row.thread.updated_at, row.rung_at, row.wake_at) if t)
+
+
+def _is_past_ttl(row: ThreadRow, now: datetime) -> bool:
+    thread = row.thread
+    if thread.ttl_minutes is None or thread.active_run_id is not None:
+        return False
+    return thread.updated_at + timedelta(minutes=thread.ttl_minutes) < now

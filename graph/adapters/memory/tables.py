@@ -1,0 +1,145 @@
+"""The rows behind the memory store, and the moves of a thread's row."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from graph.adapters.memory.shelf import Shelf
+from graph.errors import NotFound
+from graph.runtime.models import Advanced, Refusal, Run, StepJob, Thread, ThreadStatus, Verdict
+
+
+@dataclass(slots=True)
+class ThreadRow:
+    """A thread, and what only the step protocol sees of it."""
+
+    thread: Thread
+    fence: int = 0
+    attempts: int = 0
+    lease_until: datetime | None = None
+    wake_at: datetime | None = None
+    rung_at: datetime | None = None
+
+    def update(self, **changes: Any) -> None:
+        self.thread = replace(self.thread, **changes)
+
+    def leased(self, now: datetime) -> bool:
+        return self.lease_until is not None and self.lease_until > now
+
+    def asleep(self, now: datetime) -> bool:
+        return self.wake_at is not None and self.wake_at > now
+
+    def take(self, now: datetime, lease: float) -> None:
+        """Lease the thread to a new claim; every older claim is lost."""
+        self.fence += 1
+        self.lease_until = now + timedelta(seconds=lease)
+
+    def release(self) -> None:
+        """End the claim; it is lost to whoever still holds it."""
+        self.fence += 1
+        self.lease_until = None
+        self.attempts = 0
+
+    def activate(self, run_id: str, wake_at: datetime | None = None) -> None:
+        """Give the thread to a run."""
+        self.attempts = 0
+        self.wake_at = wake_at
+        self.update(active_run_id=run_id, status=ThreadStatus.BUSY)
+
+    def next_turn(self, rest: ThreadStatus) -> None:
+        """Activate the run that waits longest, or rest with this status."""
+        if self.thread.queued:
+            first, *others = self.thread.queued
+            self.update(queued=tuple(others))
+            self.activate(first)
+        else:
+            self.wake_at = None
+            self.update(active_run_id=None, status=rest)
+
+    def refusal(self, verdict: Verdict, now: datetime) -> Refusal:
+        return Refusal(
+            verdict,
+            seq=self.thread.seq,
+            active=self.thread.active_run_id is not None,
+            leased_for=_seconds_until(self.lease_until, now),
+            due_in=_seconds_until(self.wake_at, now),
+        )
+
+    def advanced(self, now: datetime) -> Advanced:
+        if self.thread.active_run_id is None:
+            return Advanced(None)
+        job = StepJob(self.thread.thread_id, self.thread.seq)
+        return Advanced(job, delay=_seconds_until(self.wake_at, now))
+
+
+def _seconds_until(time: datetime | None, now: datetime) -> float:
+    return max(0.0, (time - now).total_seconds()) if time else 0.0
+
+
+@dataclass(slots=True)
+class Tables:
+    """All rows; stores that share one are connections to the same database."""
+
+    threads: dict[str, ThreadRow] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)  # in order of creation
+    requests: dict[tuple[str, str], tuple[str | None, str]] = field(default_factory=dict)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    written: int = 0
+
+    def shelf(self, thread_id: str) -> Shelf:
+        return self.shelves.setdefault(thread_id, Shelf(self.next_written))
+
+    def next_written(self) -> int:
+        self.written += 1
+        return self.written
+
+    def update_run(self, run_id: str, **changes: Any) -> Run:
+        self.runs[run_id] = replace(self.runs[run_id], **changes)
+        return self.runs[run_id]
+
+    def drop_run(self, run_id: str) -> None:
+        del self.runs[run_id]
+        self.requests = {k: found for k, found in self.requests.items() if found[1] != run_id}
+
+    def drop_thread(self, thread_id: str) -> None:
+        del self.threads[thread_id]
+        self.shelves.pop(thread_id, None)
+        for run_id in [r.run_id for r in self.runs.values() if r.thread_id == thread_id]:
+            self.drop_run(run_id)
+
+
+class MemoryTables:
+    """What the parts of the memory store share: the rows, the clock and the kill switch."""
+
+    def __init__(
+        self,
+        tables: Tables | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        stopped: bool = False,
+    ) -> None:
+        self.tables = tables or Tables()
+        self.clock = clock
+        self.stopped = stopped
+
+    def _owned(self, thread_id: str, owner: str) -> ThreadRow:
+        row = self.tables.threads.get(thread_id)
+        if row is None or row.thread.owner != owner:
+            raise NotFound(f"thread {thread_id} does not exist")
+        return row
+
+    def _made(self, thread_id: str) -> ThreadRow:
+        """The thread's row, made without an owner when it is missing."""
+        if thread_id not in self.tables.threads:
+            now = self.clock()
+            thread = Thread(thread_id, "", ThreadStatus.IDLE, created_at=now, updated_at=now)
+            self.tables.threads[thread_id] = ThreadRow(thread)
+        return self.tables.threads[thread_id]
+
+    def _run_of(self, run_id: str, thread_id: str, owner: str) -> Run:
+        run = self.tables.runs.get(run_id)
+        if run is None or (run.thread_id, run.owner) != (thread_id, owner):
+            raise NotFound(f"run {run_id} does not exist on thread {thread_id}")
+        return deepcopy(run)

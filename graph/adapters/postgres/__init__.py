@@ -1,0 +1,26 @@
+"""The store in Postgres, behind RDS Proxy or pgbouncer: one statement per call."""
+
+from graph.adapters.postgres.checkpoints import CheckpointRows
+from graph.adapters.postgres.database import Database, Password
+from graph.adapters.postgres.runs import Runs
+from graph.adapters.postgres.steps import Steps
+from graph.adapters.postgres.sweep import Sweep
+from graph.adapters.postgres.threads import Threads
+
+__all__ = ["Database", "PostgresStore"]
+
+
+class PostgresStore(Steps, CheckpointRows, Threads, Runs, Sweep):
+    """Every statement of the store over one connection, opened on first use.
+
+    `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost.
+    """
+
+    def __init__(
+        self, database_url: str, *, stopped: bool = False, password: Password | None = None
+    ) -> None:
+        super().__init__(Database(database_url, password=password))
+        self.stopped = stopped
+
+    async def close(self) -> None:
+        await self.db.close()

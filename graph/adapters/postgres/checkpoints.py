@@ -1,0 +1,56 @@
+"""The checkpoint rows' statements."""
+
+from collections.abc import Sequence
+
+from psycopg.types.json import Jsonb
+
+from graph.adapters.postgres.database import Database
+from graph.adapters.postgres.rows import newest_root, row_params, stored
+from graph.runtime.models import Json, Rows, Stored
+
+
+class CheckpointRows:
+    """`CheckpointStore` in Postgres."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def load(self, thread_id: str, ns: str, checkpoint_id: str | None) -> Stored | None:
+        params = {"thread_id": thread_id, "ns": ns, "checkpoint_id": checkpoint_id}
+        row = await self.db.one("load", params)
+        return stored(row) if row else None
+
+    async def history(
+        self,
+        thread_id: str | None,
+        ns: str | None,
+        *,
+        before: str | None = None,
+        metadata: Json | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[str, Stored]]:
+        params = {
+            "thread_id": thread_id,
+            "ns": ns,
+            "before": before,
+            "metadata": Jsonb(metadata) if metadata else None,
+            "limit": limit,
+        }
+        rows = await self.db.all("history", params)
+        return [(row["thread_id"], found) for row in rows if (found := stored(row))]
+
+    async def put(self, thread_id: str, rows: Rows) -> None:
+        params = {"thread_id": thread_id, "head": newest_root(rows)}
+        await self.db.all("put", params | row_params(rows, made_by=0))
+
+    async def delete_checkpoints(
+        self, *, thread_id: str | None = None, run_ids: Sequence[str] = ()
+    ) -> None:
+        params = {"thread_id": thread_id, "run_ids": list(run_ids)}
+        await self.db.all("delete_checkpoints", params)
+
+    async def copy_checkpoints(self, source: str, target: str) -> None:
+        await self.db.all("copy_checkpoints", {"source": source, "target": target})
+
+    async def keep_latest(self, thread_ids: Sequence[str]) -> None:
+        await self.db.all("keep_latest", {"thread_ids": list(thread_ids)})

@@ -1,0 +1,120 @@
+"""Rows of the store's tables as the engine's nouns, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from graph.runtime.models import (
+    BlobRow,
+    CheckpointRow,
+    Rows,
+    Run,
+    RunStatus,
+    Stored,
+    Thread,
+    ThreadStatus,
+    WriteRow,
+)
+
+PAYLOAD = ("input", "command")  # the part of a request that is read once
+
+
+def thread(row: Mapping[str, Any]) -> Thread:
+    return Thread(
+        thread_id=row["thread_id"],
+        owner=row["owner"],
+        status=ThreadStatus(row["status"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        metadata=row["metadata"],
+        config=row["config"],
+        interrupts=row["interrupts"],
+        error=row["error"],
+        head=row["head"],
+        seq=row["seq"],
+        active_run_id=row["active_run_id"],
+        queued=tuple(row["queued"]),
+        ttl_minutes=row["ttl_minutes"],
+        ttl_strategy=row["ttl_strategy"],
+    )
+
+
+def run(row: Mapping[str, Any]) -> Run:
+    return Run(
+        run_id=row["run_id"],
+        thread_id=row["thread_id"],
+        owner=row["owner"],
+        assistant_id=row["assistant_id"],
+        graph_id=row["graph_id"],
+        status=RunStatus(row["status"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        metadata=row["metadata"],
+        kwargs={**row["kwargs"], **(row["payload"] or {})},
+        multitask_strategy=row["multitask_strategy"],
+        input_applied=row["input_applied"],
+        stop_at=row["stop_at"],
+        head=row["head"],
+        error=row["error"],
+    )
+
+
+def stored(row: Mapping[str, Any]) -> Stored | None:
+    """The checkpoint of a joined row, None when the join found none."""
+    if row["checkpoint_id"] is None:
+        return None
+    blobs = [BlobRow(b, kind.decode(), data) for b, kind, data in row["blobs"] or ()]
+    return Stored(
+        CheckpointRow(
+            row["ns"],
+            row["checkpoint_id"],
+            row["parent_id"],
+            row["metadata"],
+            row["body"],
+            tuple(row["blob_ids"]),
+        ),
+        {blob.blob_id: blob for blob in blobs},
+        tuple(
+            WriteRow(
+                row["ns"],
+                row["checkpoint_id"],
+                task_id.decode(),
+                task_path.decode(),
+                int(idx),
+                channel.decode(),
+                kind.decode(),
+                data,
+            )
+            for task_id, task_path, idx, channel, kind, data in row["writes"] or ()
+        ),
+    )
+
+
+def row_params(rows: Rows, *, made_by: int) -> dict[str, Any]:
+    """The parameters of the statements' `rows` part; `made_by` is the step's seq."""
+    return {
+        "made_by": made_by,
+        "c_ns": [c.ns for c in rows.checkpoints],
+        "c_id": [c.checkpoint_id for c in rows.checkpoints],
+        "c_parent": [c.parent_id for c in rows.checkpoints],
+        "c_metadata": [Jsonb(c.metadata) for c in rows.checkpoints],
+        "c_blobs": [Jsonb([b.hex() for b in c.blob_ids]) for c in rows.checkpoints],
+        "c_body": [c.body for c in rows.checkpoints],
+        "b_id": [b.blob_id for b in rows.blobs],
+        "b_kind": [b.kind for b in rows.blobs],
+        "b_data": [b.data for b in rows.blobs],
+        "w_ns": [w.ns for w in rows.writes],
+        "w_checkpoint": [w.checkpoint_id for w in rows.writes],
+        "w_task": [w.task_id for w in rows.writes],
+        "w_idx": [w.idx for w in rows.writes],
+        "w_path": [w.task_path for w in rows.writes],
+        "w_channel": [w.channel for w in rows.writes],
+        "w_kind": [w.kind for w in rows.writes],
+        "w_data": [w.data for w in rows.writes],
+    }
+
+
+def newest_root(rows: Rows) -> str | None:
+    """The head that these rows give the thread."""
+    return next((c.checkpoint_id for c in reversed(rows.checkpoints) if not c.ns), None)

@@ -1,0 +1,158 @@
+"""The step protocol's statements."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from graph.adapters.postgres.database import Database
+from graph.adapters.postgres.rows import newest_root, row_params, run, stored
+from graph.errors import Conflict, LostClaim, NotFound
+from graph.runtime.models import (
+    Advanced,
+    Claim,
+    Ending,
+    Refusal,
+    Rows,
+    RunStatus,
+    StepJob,
+    StepResult,
+    ThreadStatus,
+    Verdict,
+)
+
+RUN_STATUS = {
+    Ending.DONE: RunStatus.SUCCESS,
+    Ending.INTERRUPTED: RunStatus.INTERRUPTED,
+    Ending.FAILED: RunStatus.ERROR,
+    Ending.TIMEOUT: RunStatus.TIMEOUT,
+}
+THREAD_STATUS = {
+    Ending.DONE: ThreadStatus.IDLE,
+    Ending.INTERRUPTED: ThreadStatus.INTERRUPTED,
+    Ending.FAILED: ThreadStatus.ERROR,
+    Ending.TIMEOUT: ThreadStatus.ERROR,
+}
+
+
+class Steps:
+    """`StepStore` in Postgres."""
+
+    stopped: bool = False
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def claim(
+        self, job: StepJob, *, lease: float, now: datetime | None = None
+    ) -> Claim | Refusal:
+        params = {
+            "thread_id": job.thread_id,
+            "seq": job.seq,
+            "lease": lease,
+            "now": now,
+            "stopped": self.stopped,
+        }
+        while True:
+            row = await self.db.one("claim", params)
+            if row is None:
+                return Refusal(Verdict.GONE)
+            if row["fence"] is None:
+                return self._refusal(job, row)
+            if not row["stale"]:
+                return _claim(job, row)
+            await self.db.all(
+                "give_back", {"thread_id": job.thread_id, "fence": row["fence"]}
+            )
+
+    def _refusal(self, job: StepJob, row: Mapping[str, Any]) -> Refusal:
+        leased_for, due_in = row["leased_for"] or 0.0, row["due_in"] or 0.0
+        if job.seq > row["seq"]:
+            verdict = Verdict.EARLY
+        elif job.seq < row["seq"] or not row["active"]:
+            verdict = Verdict.DUPLICATE
+        elif leased_for > 0:
+            verdict = Verdict.BUSY
+        elif due_in > 0:
+            verdict = Verdict.ASLEEP
+        elif self.stopped:
+            verdict = Verdict.STOPPED
+        else:  # somebody claimed it in this very moment
+            verdict = Verdict.BUSY
+        leased_for, due_in = max(leased_for, 0.0), max(due_in, 0.0)
+        return Refusal(verdict, row["seq"], row["active"], leased_for, due_in, row["owner"])
+
+    async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
+        row = await self.db.one(
+            "hold", {"thread_id": thread_id, "owner": owner, "lease": lease}
+        )
+        if row is None:
+            raise NotFound(f"thread {thread_id} does not exist")
+        if row["fence"] is None:
+            doing = f"run {row['active_run_id']}" if row["active_run_id"] else "another edit"
+            raise Conflict(f"thread {thread_id} is busy with {doing}: wait for it or cancel it")
+        head = None
+        if row["head"]:
+            params = {"thread_id": thread_id, "ns": "", "checkpoint_id": row["head"]}
+            found = await self.db.one("load", params)
+            head = stored(found) if found else None
+        return Claim(thread_id, owner, row["seq"], row["fence"], 1, row["head"], None, head)
+
+    async def save(self, claim: Claim, rows: Rows, *, input_applied: bool) -> None:
+        params = {
+            "thread_id": claim.thread_id,
+            "fence": claim.fence,
+            "head": newest_root(rows),
+            "input_applied": input_applied,
+            **row_params(rows, made_by=claim.seq),
+        }
+        if await self.db.one("save", params) is None:
+            raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
+
+    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+        ending = result.ending
+        edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
+        params = {
+            "thread_id": claim.thread_id,
+            "fence": claim.fence,
+            "steps": int(claim.run is not None and ending.completes_step),
+            "ends": claim.run is not None and ending.ends_run,
+            "run_id": claim.run.run_id if claim.run else None,
+            "run_status": RUN_STATUS.get(ending),
+            "thread_status": THREAD_STATUS.get(ending) if claim.run else edit_status,
+            "wake_at": result.wake_at,
+            "head": result.head,
+            "interrupts": Jsonb(result.interrupts),
+            "error": Jsonb(result.error) if result.error else None,
+            "input_applied": result.input_applied,
+            "stop_at": result.stop_at,
+            **row_params(result.rows, made_by=claim.seq),
+        }
+        row = await self.db.one("advance", params)
+        if row is None:
+            raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
+        if not row["active"]:
+            return Advanced(None)
+        return Advanced(StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0))
+
+
+def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
+    run_row = {
+        **row,
+        "thread_id": job.thread_id,
+        "status": RunStatus.RUNNING,
+        "metadata": row["run_metadata"],
+        "head": None,
+        "error": None,
+    }
+    return Claim(
+        thread_id=job.thread_id,
+        owner=row["owner"],
+        seq=job.seq,
+        fence=row["fence"],
+        attempts=row["attempts"],
+        head=row["thread_head"],
+        run=run(run_row),
+        stored=stored(row),
+    )

@@ -1,0 +1,89 @@
+"""The threads' statements."""
+
+from psycopg.types.json import Jsonb
+
+from graph.adapters.postgres.database import Database
+from graph.adapters.postgres.rows import thread
+from graph.errors import BadInput, Conflict, NotFound
+from graph.runtime.models import Json, Thread, ThreadQuery
+
+SORTABLE = ("thread_id", "status", "created_at", "updated_at")
+
+
+class Threads:
+    """`ThreadStore` in Postgres."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def create_thread(self, thread: Thread, *, if_exists: str = "raise") -> Thread:
+        params = {
+            "thread_id": thread.thread_id,
+            "owner": thread.owner,
+            "metadata": Jsonb(thread.metadata),
+            "config": Jsonb(thread.config),
+            "ttl_minutes": thread.ttl_minutes,
+            "ttl_strategy": thread.ttl_strategy,
+        }
+        row = await self.db.one("create_thread", params)
+        if row is not None:
+            return _thread(row)
+        if if_exists == "do_nothing":
+            try:
+                return await self.get_thread(thread.thread_id, thread.owner)
+            except NotFound:  # somebody else's: do not say so
+                pass
+        raise Conflict(f"thread {thread.thread_id} exists already")
+
+    async def get_thread(self, thread_id: str, owner: str) -> Thread:
+        row = await self.db.one("get_thread", {"thread_id": thread_id, "owner": owner})
+        if row is None:
+            raise NotFound(f"thread {thread_id} does not exist")
+        return _thread(row)
+
+    async def search_threads(self, owner: str, query: ThreadQuery) -> tuple[list[Thread], int]:
+        if query.sort_by not in SORTABLE:
+            raise BadInput(f"threads sort by {', '.join(SORTABLE)}, not by {query.sort_by}")
+        params = {
+            "owner": owner,
+            "metadata": Jsonb(query.metadata),
+            "ids": list(query.ids),
+            "status": query.status,
+            "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",
+            "limit": query.limit,
+            "offset": query.offset,
+        }
+        rows = await self.db.all("search_threads", params)
+        if rows:
+            return [_thread(row) for row in rows], rows[0]["total"]
+        row = await self.db.one("count_threads", params)
+        return [], row["total"] if row else 0
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        owner: str,
+        *,
+        metadata: Json | None = None,
+        ttl: tuple[float, str] | None = None,
+    ) -> Thread:
+        minutes, strategy = ttl or (None, None)
+        params = {
+            "thread_id": thread_id,
+            "owner": owner,
+            "metadata": Jsonb(metadata) if metadata else None,
+            "ttl_minutes": minutes,
+            "ttl_strategy": strategy,
+        }
+        row = await self.db.one("update_thread", params)
+        if row is None:
+            raise NotFound(f"thread {thread_id} does not exist")
+        return _thread(row)
+
+    async def delete_thread(self, thread_id: str, owner: str) -> None:
+        params = {"thread_id": thread_id, "owner": owner}
+        if await self.db.one("delete_thread", params) is None:
+            raise NotFound(f"thread {thread_id} does not exist")
+
+
+_thread = thread

@@ -1,0 +1,162 @@
+"""The project's graphs, from the langgraph.json every LangGraph project has."""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dotenv import dotenv_values
+
+from graph.errors import BadProject
+from graph.runtime.models import Json
+
+
+class Registry:
+    """Loads graphs on first use, each once per process; paths are relative to the file.
+
+    A graph is a StateGraph, compiled or not, an entrypoint, or a factory of one that takes nothing
+    or the run's config. The file's `env` and `dependencies` are applied first.
+    """
+
+    def __init__(self, config_path: Path) -> None:
+        self.path = Path(config_path).resolve()
+        self._config = _read(self.path)
+        self._graphs: dict[str, Any] = {}
+        self._ready = False
+
+    def names(self) -> Sequence[str]:
+        return list(self._config["graphs"])
+
+    @property
+    def allowed_types(self) -> tuple[tuple[str, str], ...]:
+        """What checkpoints may hold beside the graphs' own state types: (module, name) pairs."""
+        serde = (self._config.get("checkpointer") or {}).get("serde") or {}
+        return tuple((str(m), str(n)) for m, n in serde.get("allowed_msgpack_modules") or ())
+
+    async def load(self, graph_id: str, config: Json) -> Any:
+        if graph_id not in self._config["graphs"]:
+            known = ", ".join(self.names())
+            raise BadProject(f"{self.path} has no graph {graph_id!r}; it has {known}")
+        if graph_id not in self._graphs:
+            self._graphs[graph_id] = self._import(graph_id)
+        made = self._graphs[graph_id]
+        if not _is_factory(made):
+            return made
+        try:
+            return _compiled(await _built(made, config), graph_id)
+        except BadProject:
+            raise
+        except Exception as error:
+            raise BadProject(f"graph {graph_id!r}: its factory raised {error!r}") from error
+
+    def _import(self, graph_id: str) -> Any:
+        spec = self._config["graphs"][graph_id]
+        target = spec["path"] if isinstance(spec, dict) else spec
+        path, _, name = str(target).rpartition(":")
+        self._prepare()
+        where = f"graph {graph_id!r} ({target})"
+        try:
+            module = _module(self.path.parent / path) if path.endswith(".py") else _named(path)
+        except FileNotFoundError as error:
+            raise BadProject(f"{where}: there is no file {error.filename}") from error
+        except Exception as error:
+            raise BadProject(f"{where} does not import: {error!r}") from error
+        if not hasattr(module, name):
+            raise BadProject(f"{where}: {path} has no {name!r}")
+        made = getattr(module, name)
+        return made if _is_factory(made) else _compiled(made, graph_id)
+
+    def _prepare(self) -> None:
+        """Make the project importable, and its `env` seen, before its first graph loads."""
+        if self._ready:
+            return
+        self._ready = True
+        for dependency in self._config.get("dependencies") or ["."]:
+            folder = str((self.path.parent / dependency).resolve())
+            if dependency.startswith(".") and folder not in sys.path:
+                sys.path.insert(0, folder)
+        env = self._config.get("env") or {}
+        values = dotenv_values(self.path.parent / env) if isinstance(env, str) else env
+        for key, value in values.items():
+            if value is not None:
+                os.environ.setdefault(key, str(value))
+
+
+def _read(path: Path) -> Json:
+    try:
+        config: Json = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadProject(f"there is no {path}: name one with --config") from None
+    except (OSError, ValueError) as error:
+        raise BadProject(f"{path} cannot be read as JSON: {error}") from error
+    graphs = config.get("graphs") if isinstance(config, dict) else None
+    if not isinstance(graphs, dict) or not graphs:
+        raise BadProject(f'{path} names no graphs: {{"graphs": {{"name": "./file.py:graph"}}}}')
+    for name, spec in graphs.items():
+        target = spec.get("path") if isinstance(spec, dict) else spec
+        if not isinstance(target, str) or ":" not in target:
+            raise BadProject(f'{path}: graph {name!r} must be "./file.py:variable", not {target!r}')
+    return config
+
+
+def _module(file: Path) -> ModuleType:
+    """A file as a module, under the name it has in its package when it lies in one."""
+    if not file.exists():
+        raise FileNotFoundError(2, "no such file", str(file))
+    file = file.resolve()
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) == str(file) and name != "__main__":
+            return module
+    parts = [file.stem]
+    for folder in file.parents:
+        if not (folder / "__init__.py").exists():
+            break
+        parts.insert(0, folder.name)
+    name = ".".join(parts)
+    if len(parts) > 1 and importlib.util.find_spec(parts[0]) is not None:
+        found = importlib.import_module(name)
+        if getattr(found, "__file__", None) == str(file):
+            return found
+    spec = importlib.util.spec_from_file_location(name.replace(".", "__"), file)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
+
+
+def _named(dotted: str) -> ModuleType:
+    return importlib.import_module(dotted)
+
+
+def _is_factory(made: Any) -> bool:
+    return callable(made) and not hasattr(made, "compile") and not hasattr(made, "astream")
+
+
+async def _built(factory: Any, config: Json) -> Any:
+    """What a factory makes: plain, awaited, or the value of a context manager it returns."""
+    takes = len(inspect.signature(factory).parameters)
+    made = factory(config) if takes else factory()
+    if isinstance(made, AbstractAsyncContextManager):
+        return await made.__aenter__()
+    if isinstance(made, AbstractContextManager):
+        return made.__enter__()
+    return await made if inspect.isawaitable(made) else made
+
+
+def _compiled(made: Any, graph_id: str) -> Any:
+    graph = made.compile() if hasattr(made, "compile") else made
+    if not hasattr(graph, "astream") or not hasattr(graph, "nodes"):
+        raise BadProject(f"graph {graph_id!r} is a {type(made).__name__}, not a LangGraph graph")
+    return graph

@@ -1,0 +1,220 @@
+"""The checkpointer of one step: reads what the claim loaded, keeps what the step saves.
+
+Nothing is written before the step is over (LangGraph orders neither puts nor writes), except what
+finished siblings did while others still run.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_serializable_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from graph.effects import task_path as path_of
+from graph.runtime.checkpoints import Checkpoints, address, config_of
+from graph.runtime.codec import Decoded, Known
+from graph.runtime.models import BlobRow, CheckpointRow, Claim, Rows, Stored, WriteRow
+from graph.runtime.ports import CheckpointStore
+
+ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
+NULL_TASK = "00000000-0000-0000-0000-000000000000"
+DELTA = "counters_since_delta_snapshot"  # in the metadata of a checkpoint that needs its writes
+
+
+class StepSaver(Checkpoints):
+    """Buffers one step's checkpoints and writes as rows.
+
+    LangGraph may work on a shallow copy of it (`with_allowlist`), so its containers are shared and
+    never replaced.
+    """
+
+    def __init__(
+        self, store: CheckpointStore, claim: Claim, *, serde: SerializerProtocol | None = None
+    ) -> None:
+        super().__init__(store, serde=serde)
+        self.claim = claim
+        self.paths: dict[str, str] = {}  # see graph/effects.py
+        self._loop = asyncio.get_running_loop()
+        self._known: dict[str, Known] = {}
+        self._checkpoints: dict[tuple[str, str], CheckpointRow] = {}
+        self._blobs: dict[bytes, BlobRow] = {}
+        self._writes: dict[tuple[str, str, str, int], WriteRow] = {}
+        self._kept: set[Any] = set()  # rows that are in the store already
+        self._seen: dict[bytes, BlobRow] = {}
+        if claim.stored is not None:
+            self._seen.update(claim.stored.blobs)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        thread_id, ns, checkpoint_id = address(config)
+        if ns:
+            nested = "|" in ns
+            self.paths.setdefault(ns, path_of(config.get("metadata") or {}, nested=nested))
+        stored = self._own(ns, checkpoint_id) or await self._read(ns, checkpoint_id)
+        return None if stored is None else self._tuple(thread_id, stored.row, self._decode(stored))
+
+    def _decode(self, stored: Stored) -> Decoded:
+        decoded = super()._decode(stored)
+        self._seen.update(stored.blobs)
+        self._known.setdefault(stored.row.ns, {}).update(decoded.known)
+        return decoded
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return self.put(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        self.put_writes(config, writes, task_id, task_path)
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """For a graph that a synchronous node runs in a thread of its own."""
+        return asyncio.run_coroutine_threadsafe(self.aget_tuple(config), self._loop).result()
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        thread_id, ns, parent_id = address(config)
+        row, blobs = self.codec.encode(
+            ns,
+            checkpoint,
+            get_serializable_checkpoint_metadata(config, metadata),
+            parent_id,
+            new_versions=new_versions,
+            known=self._known.setdefault(ns, {}),
+        )
+        self._checkpoints[ns, row.checkpoint_id] = row
+        self._blobs.update((blob.blob_id, blob) for blob in blobs)
+        self._seen.update((blob.blob_id, blob) for blob in blobs)
+        return config_of(thread_id, ns, row.checkpoint_id)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        _, ns, checkpoint_id = address(config)
+        assert checkpoint_id is not None, "LangGraph names the checkpoint its writes belong to"
+        for row in self.codec.encode_writes(ns, checkpoint_id, writes, task_id, task_path):
+            self._writes[ns, checkpoint_id, task_id, row.idx] = row
+
+    # What the engine takes out of it.
+
+    @property
+    def head(self) -> CheckpointRow | None:
+        """The newest root checkpoint this step made."""
+        return self._newest("")
+
+    @property
+    def interrupts(self) -> dict[str, list[Any]]:
+        """What the root graph's tasks asked in this step: task id -> LangGraph's Interrupts."""
+        return {
+            row.task_id: list(self.codec.unpack(row))
+            for row in self._writes.values()
+            if row.channel == INTERRUPT and row.ns == ""
+        }
+
+    def step_rows(self) -> Rows:
+        """All a step leaves behind that is not in the store yet.
+
+        The writes of a superstep that is over are in the checkpoint after it, unless a DeltaChannel
+        reads them later. An answer that a task has taken is that task's, nobody else's.
+        """
+        over = {
+            (row.ns, row.parent_id) for row in self._checkpoints.values() if DELTA not in row.metadata
+        }
+        taken = any(w.channel == RESUME and w.task_id != NULL_TASK for w in self._writes.values())
+        return self._take(
+            [
+                w
+                for w in self._writes.values()
+                if (w.ns, w.checkpoint_id) not in over
+                and not (taken and w.channel == RESUME and w.task_id == NULL_TASK)
+            ]
+        )
+
+    def finished_rows(self) -> Rows:
+        """What finished tasks did, while their siblings run on.
+
+        Not the command's own writes: it is given again if the step has to be, and would then
+        answer twice.
+        """
+        by_task: dict[str, list[WriteRow]] = {}
+        for w in self._writes.values():
+            if w.ns == "" and w.task_id != NULL_TASK:
+                by_task.setdefault(w.task_id, []).append(w)
+        return self._take(
+            [
+                w
+                for writes in by_task.values()
+                if any(w.channel not in (RESUME, ERROR) for w in writes)
+                for w in writes
+            ],
+            root_only=True,
+        )
+
+    def _take(self, writes: Sequence[WriteRow], *, root_only: bool = False) -> Rows:
+        """Rows to store now; each is handed out once."""
+        checkpoints = [
+            row
+            for row in self._checkpoints.values()
+            if not (root_only and row.ns) and row.checkpoint_id not in self._kept
+        ]
+        needed = {blob_id for row in checkpoints for blob_id in row.blob_ids}
+        blobs = [b for b in self._blobs.values() if b.blob_id in needed - self._kept]
+        fresh = [w for w in writes if w not in self._kept]
+        self._kept.update(row.checkpoint_id for row in checkpoints)
+        self._kept.update(blob.blob_id for blob in blobs)
+        self._kept.update(fresh)
+        return Rows(tuple(checkpoints), tuple(blobs), tuple(fresh))
+
+    def _newest(self, ns: str) -> CheckpointRow | None:
+        mine = [row for row in self._checkpoints.values() if row.ns == ns]
+        return mine[-1] if mine else None
+
+    def _own(self, ns: str, checkpoint_id: str | None) -> Stored | None:
+        """A checkpoint this step made or started from."""
+        newest = self._newest(ns)
+        loaded = self.claim.stored
+        if checkpoint_id is None:
+            if newest is not None:
+                return self._stored(newest)
+            checkpoint_id = self.claim.head if ns == "" else None
+        if (row := self._checkpoints.get((ns, checkpoint_id or ""))) is not None:
+            return self._stored(row)
+        if loaded and (loaded.row.ns, loaded.row.checkpoint_id) == (ns, checkpoint_id):
+            return loaded
+        return None
+
+    def _stored(self, row: CheckpointRow) -> Stored:
+        key = (row.ns, row.checkpoint_id)
+        writes = tuple(w for w in self._writes.values() if (w.ns, w.checkpoint_id) == key)
+        return Stored(row, self._seen, writes)
+
+    async def _read(self, ns: str, checkpoint_id: str | None) -> Stored | None:
+        if self.claim.head is None:  # a thread without checkpoints has none anywhere
+            return None
+        return await self.store.load(self.claim.thread_id, ns, checkpoint_id)

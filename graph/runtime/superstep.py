@@ -1,0 +1,225 @@
+"""One superstep of a compiled LangGraph graph; how that is done is known here alone.
+
+LangGraph is driven by its own drain facility: the stop is requested as the superstep's first task
+starts, and honoured in front of the next one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.config import get_config
+from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.runtime import RunControl
+from langgraph.types import Command
+
+from graph.effects import PATHS, SEQ
+from graph.errors import Unavailable
+from graph.runtime.models import Claim, Ending, Json, Run, StepResult
+from graph.runtime.rendering import error_json, interrupts_json
+from graph.runtime.step_saver import StepSaver
+from graph.signals import Signal
+
+RECURSION_LIMIT = 10_007  # LangGraph's own default
+STEP_OVER, TIME_OVER = "step over", "time over"
+RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
+
+Keep = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How long a superstep may take, in `time.monotonic` seconds."""
+
+    drain_at: float  # nested graphs stop in front of their next superstep
+    cancel_at: float  # whatever still runs is given up
+
+
+class OneStep(RunControl):
+    """Lets the root graph take one superstep, and nested graphs as many as time allows.
+
+    A nested graph that saw the root's drain before its own first superstep would never progress.
+    """
+
+    __slots__ = ("_drain_at",)
+
+    def __init__(self, drain_at: float) -> None:
+        super().__init__()
+        self._drain_at = drain_at
+
+    @property
+    def drain_requested(self) -> bool:
+        return self.drain_reason is not None
+
+    @property
+    def drain_reason(self) -> str | None:
+        if _nested():
+            return TIME_OVER if time.monotonic() >= self._drain_at else None
+        return super().drain_reason
+
+
+def _nested() -> bool:
+    """Only a graph that runs inside a node finds itself in a runnable context."""
+    try:
+        get_config()
+    except RuntimeError:
+        return False
+    return True
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the stream told about the superstep so far."""
+
+    started: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+    nodes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    def note(self, mode: str, data: Json) -> None:
+        if mode == "updates":
+            self.interrupted = self.interrupted or "__interrupt__" in data
+        elif "triggers" in data:
+            self.started.add(data["id"])
+            self.nodes.append(data["name"])
+        else:
+            self.finished.add(data["id"])
+
+    @property
+    def siblings_run_on(self) -> bool:
+        return bool(self.finished) and self.finished < self.started
+
+
+async def run_superstep(
+    graph: Any, claim: Claim, run: Run, saver: StepSaver, *, clock: Clock, keep: Keep
+) -> StepResult:
+    """Take one superstep and say how it left the run; nothing is stored but through `keep`.
+
+    `keep` is awaited whenever a task has finished while its siblings still run.
+    """
+    if graph_input(run) is None and (gone := _vanished_node(graph, claim, saver)):
+        return StepResult(Ending.FAILED, error=_vanished(gone, run.graph_id))
+    seen = _Seen()
+    config = _config(graph, claim, run, saver)
+    stop_at = run.stop_at
+    if stop_at is None:
+        stop_at = _step_of(claim) + 2 + config["recursion_limit"]
+    ending, error, wake_at = Ending.DONE, None, None
+    try:
+        async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
+            async for mode, data in _stream(graph, run, saver, config, OneStep(clock.drain_at)):
+                seen.note(mode, data)
+                if mode == "tasks" and seen.siblings_run_on:
+                    await keep()
+        if seen.interrupted:
+            ending = Ending.INTERRUPTED
+    except GraphDrained as drained:
+        ending = Ending.PARTIAL if str(drained) == TIME_OVER else Ending.MORE
+    except Signal as signal:
+        ending, wake_at = Ending.LATER, signal.wake_at
+    except Unavailable:
+        raise
+    except Exception as raised:  # the edge to users' code: whatever a node raises
+        ending = Ending.TIMEOUT if timeout.expired() else Ending.FAILED
+        error = error_json(raised)
+    if ending is Ending.MORE and saver.head and saver.head.metadata["step"] >= stop_at:
+        ending, error = Ending.FAILED, error_json(_too_many_steps(config["recursion_limit"]))
+    head = saver.head
+    return StepResult(
+        ending=ending,
+        rows=saver.step_rows(),
+        head=head.checkpoint_id if head else None,
+        input_applied=True,
+        stop_at=stop_at if run.stop_at is None else None,
+        interrupts=interrupts_json(saver.interrupts) if ending is Ending.INTERRUPTED else {},
+        error=error,
+        wake_at=wake_at,
+        tasks=tuple(seen.nodes),
+    )
+
+
+async def _stream(
+    graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep
+) -> AsyncIterator[tuple[str, Json]]:
+    """The root graph's task events and interrupts; asks for the stop at the first task."""
+    bound = graph.copy({"checkpointer": saver})
+    async for mode, data in bound.astream(
+        graph_input(run),
+        config,
+        context=run.kwargs.get("context"),
+        stream_mode=["tasks", "updates"],
+        interrupt_before=run.kwargs.get("interrupt_before"),
+        interrupt_after=run.kwargs.get("interrupt_after"),
+        durability="async",
+        control=control,
+    ):
+        if mode == "tasks" or "__interrupt__" in data:
+            control.request_drain(STEP_OVER)
+            yield mode, data
+
+
+def graph_input(run: Run) -> Any:
+    """What the graph is given: the run's input once, then nothing, to go on."""
+    if run.input_applied:
+        return None
+    if command := run.kwargs.get("command"):
+        return Command(
+            update=command.get("update"),
+            resume=command.get("resume"),
+            goto=command.get("goto") or (),
+        )
+    return run.kwargs.get("input")
+
+
+def _config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
+    asked = run.kwargs.get("config") or {}
+    configurable = {
+        k: v for k, v in (asked.get("configurable") or {}).items() if not k.startswith(RESERVED)
+    }
+    configurable |= {
+        "thread_id": claim.thread_id,
+        "checkpoint_ns": "",
+        "run_id": run.run_id,
+        "graph_id": run.graph_id,
+        "assistant_id": run.assistant_id,
+        SEQ: claim.seq,
+        PATHS: saver.paths,
+    }
+    if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):
+        configurable["checkpoint_id"] = checkpoint_id
+    return {
+        "configurable": configurable,
+        "metadata": {**run.metadata, "run_id": run.run_id},
+        "recursion_limit": (graph.config or {}).get("recursion_limit", RECURSION_LIMIT),
+        **{k: asked[k] for k in ("recursion_limit", "tags", "max_concurrency") if k in asked},
+    }
+
+
+def _step_of(claim: Claim) -> int:
+    """LangGraph's number of the step that made the checkpoint a run starts from."""
+    return -2 if claim.stored is None else int(claim.stored.row.metadata.get("step", -2))
+
+
+def _too_many_steps(limit: int) -> GraphRecursionError:
+    return GraphRecursionError(
+        f"Recursion limit of {limit} reached without hitting a stop condition. You can increase "
+        "the limit by setting the `recursion_limit` config key."
+    )
+
+
+def _vanished_node(graph: Any, claim: Claim, saver: StepSaver) -> str | None:
+    """A node the thread waits for that the graph has not: LangGraph would end silently, as done."""
+    if claim.stored is None:
+        return None
+    waiting = saver.codec.pending_nodes(claim.stored)
+    return next((node for node in waiting if node not in graph.nodes), None)
+
+
+def _vanished(node: str, graph_id: str) -> Json:
+    return {
+        "error": "NodeNotFound",
+        "message": f"the thread waits for node {node!r}, which the deployed graph {graph_id!r} "
+        "does not have: deploy a graph that has it, or fork the thread from an earlier checkpoint",
+    }

@@ -1,0 +1,1 @@
+"""Builds the one artifact that every function of the template runs."""

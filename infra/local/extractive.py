@@ -1,0 +1,184 @@
+"""A model without a mind: it only picks words and sentences out of the conversation it is given."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+STOP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about after again all also an and any are as at be been before being between but by
+        came can come could did do does each even ever explain far for from get give go had
+        has have he her him his how i if in into is it its just know like long made make many
+        may me might more most much must my no nor not now of off on once one only or other
+        our out over own say she should so some such tell than that the their them then there
+        these they this those through to too under until up us use used very was way we were
+        what when where which while who whom whose why will with without would you your
+        """,
+    )
+)
+VERDICTS = ("enough", "done", "complete", "finished", "sufficient")
+SENTENCES = 9  # in a report
+PER_NOTE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A passage in the conversation and how to cite it."""
+
+    cite: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a request is about."""
+
+    question: str
+    searched: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+    def queries(self) -> list[str]:
+        """What to look up next: key words of the question neither searched nor in two notes."""
+        words = [
+            word
+            for word in key_words(self.question)
+            if not any(_covers(query, word) for query in self.searched)
+            and sum(_covers(note.text, word) for note in self.notes) < 2
+        ]
+        return [" ".join(words[i : i + 2]) for i in range(0, min(len(words), 4), 2)]
+
+
+def read(turns: Sequence[tuple[str, list[Json]]]) -> Conversation:
+    """Find the question and the material, in tags, tool results or plain text; (role, blocks)."""
+    asked = [text for role, blocks in turns if role == "user" for text in _texts(blocks)]
+    everything = "\n".join(asked)
+    tagged = re.findall(r"<question>(.*?)</question>", everything, re.DOTALL)
+    return Conversation(
+        question=" ".join((tagged or asked or [""])[-1].split()),
+        searched=tuple(re.findall(r"<searched>(.*?)</searched>", everything, re.DOTALL)),
+        notes=(
+            *_tagged_notes(everything),
+            *_tool_notes([block for _, blocks in turns for block in blocks]),
+        ),
+    )
+
+
+def key_words(text: str) -> list[str]:
+    """The words of a text that carry its meaning, each once."""
+    words = (word.strip("'").lower() for word in re.findall(r"[\w'-]+", text))
+    return list(dict.fromkeys(w for w in words if len(w) > 2 and w not in STOP_WORDS))
+
+
+def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = None) -> Any:
+    """A plausible value for a JSON schema: from the conversation if `name` tells, else minimal."""
+    root = schema if root is None else root
+    schema = _resolve(schema, root)
+    for fixed in ("const", "default"):
+        if fixed in schema and name not in VERDICTS and "quer" not in name:
+            return schema[fixed]
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            return _fill_object(schema, talk, root)
+        case "array":
+            return _fill_array(schema, talk, name, root)
+        case "boolean":
+            return name in VERDICTS and not talk.queries()
+        case "integer" | "number":
+            return max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
+        case "null":
+            return None
+    text = next(iter(talk.queries()), talk.question) if "quer" in name else talk.question
+    return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+
+
+def report(talk: Conversation) -> str:
+    """The sentences of the notes that match the question best, each with its source."""
+    if not talk.notes:
+        return f"There is nothing in this conversation to copy an answer from: {talk.question}"
+    scored = sorted(
+        ((score, n, i, sentence) for n, i, sentence, score in _scored(talk)),
+        key=lambda found: (-found[0], found[1], found[2]),
+    )
+    chosen: dict[int, list[tuple[int, str]]] = {}
+    for _, n, i, sentence in scored:
+        if sum(map(len, chosen.values())) == SENTENCES:
+            break
+        if len(chosen.get(n, [])) < PER_NOTE:
+            chosen.setdefault(n, []).append((i, sentence))
+    paragraphs = [
+        " ".join(f"{sentence} {talk.notes[n].cite}" for _, sentence in sorted(picked))
+        for n, picked in sorted(chosen.items())
+    ]
+    return "\n\n".join([f"# {talk.question}", *paragraphs])
+
+
+def _scored(talk: Conversation) -> Iterator[tuple[int, int, str, float]]:
+    words = key_words(talk.question)
+    # A word that few notes have tells more than one that all have.
+    weight = {w: 1 / (1 + sum(_covers(note.text, w) for note in talk.notes)) for w in words}
+    for n, note in enumerate(talk.notes):
+        for i, sentence in enumerate(re.split(r"(?<=[.!?])\s+", " ".join(note.text.split()))):
+            if len(sentence) >= 30:
+                yield n, i, sentence, sum(weight[w] for w in words if _covers(sentence, w))
+
+
+def _covers(text: str, word: str) -> bool:
+    stem = re.sub(r"(?<=\w{3})(ing|ed|es|e|s)$", "", word)
+    return re.search(rf"\b{re.escape(stem)}", text, re.IGNORECASE) is not None
+
+
+def _texts(blocks: Sequence[Json]) -> list[str]:
+    return [block.get("text", "") for block in blocks if block.get("type") == "text"]
+
+
+def _tagged_notes(text: str) -> Iterator[Note]:
+    for tag, body in re.findall(r"<note\b([^>]*)>(.*?)</note>", text, re.DOTALL):
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        cite = f"[{fields['n']}]" if "n" in fields else f"({fields.get('source', 'note')})"
+        yield Note(cite, body.strip())
+
+
+def _tool_notes(blocks: Sequence[Json]) -> Iterator[Note]:
+    names = {block.get("id"): block.get("name") for block in blocks if block["type"] == "tool_use"}
+    for block in blocks:
+        if block["type"] == "tool_result" and not block.get("is_error"):
+            content = block.get("content", "")
+            for text in [content] if isinstance(content, str) else _texts(content):
+                yield Note(f"({names.get(block.get('tool_use_id'), 'tool')})", text)
+
+
+def _resolve(schema: Json, root: Json) -> Json:
+    if "$ref" in schema:
+        target: Any = root
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        return _resolve(target, root)
+    for union in ("anyOf", "oneOf", "allOf"):
+        for option in schema.get(union, ()):
+            if option.get("type") != "null":
+                return _resolve(option, root)
+    return schema
+
+
+def _fill_object(schema: Json, talk: Conversation, root: Json) -> Json:
+    wanted = schema.get("required", ())
+    return {
+        name: fill(part, talk, name, root)
+        for name, part in schema.get("properties", {}).items()
+        if name in wanted or name in VERDICTS or "quer" in name
+    }
+
+
+def _fill_array(schema: Json, talk: Conversation, name: str, root: Json) -> list[Any]:
+    least = schema.get("minItems", 0)
+    items = talk.queries() if "quer" in name else []
+    while len(items) < least:
+        items.append(fill(schema.get("items", {}), talk, "", root))
+    return items[: schema.get("maxItems")]

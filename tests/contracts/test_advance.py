@@ -1,0 +1,289 @@
+"""What a step leaves behind."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from graph.errors import LostClaim
+from graph.runtime.models import (
+    Ending,
+    Rows,
+    RunStatus,
+    StepJob,
+    StepResult,
+    ThreadStatus,
+    Verdict,
+)
+from graph.runtime.ports import Store
+from tests.contracts.builders import (
+    DONE,
+    MORE,
+    OWNER,
+    a_run,
+    checkpoint,
+    claimed,
+    dump,
+    ids,
+    plain,
+    rows_of,
+    run_of,
+    started,
+    step_to,
+    take,
+    verdict,
+    write,
+)
+
+QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
+ERROR = {"error": "ValueError", "message": "no"}
+UNFINISHED = [Ending.PARTIAL, Ending.LATER]
+
+
+async def test_a_step_with_more_to_do_moves_the_thread_on_by_one(store: Store) -> None:
+    claim = await claimed(store)
+    advanced = await store.advance(claim, step_to("c1"))
+    assert advanced.next_job == StepJob(claim.thread_id, 1)
+    assert advanced.delay == 0.0
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.seq, thread.head, thread.status) == (1, "c1", ThreadStatus.BUSY)
+    assert thread.active_run_id == run_of(claim).run_id
+    run = await store.get_run(run_of(claim).run_id, claim.thread_id, OWNER)
+    assert (run.status, run.error, run.head) == (RunStatus.RUNNING, None, None)
+
+
+async def test_a_step_that_made_no_checkpoint_leaves_the_head(store: Store) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, step_to("c1"))
+    claim = await take(store, StepJob(claim.thread_id, 1))
+    await store.advance(claim, replace(MORE, rows=Rows(writes=(write("c1", 5),))))
+    assert (await store.get_thread(claim.thread_id, OWNER)).head == "c1"
+    stored = await store.load(claim.thread_id, "", "c1")
+    assert stored is not None
+    assert {w.idx for w in stored.writes} == {0, 5}
+
+
+async def test_the_rows_of_a_step_are_stored_whole(store: Store) -> None:
+    claim = await claimed(store)
+    rows = rows_of("c1", "c2")
+    nested = checkpoint("n1", ns="sub:1", parent_id="n0", metadata={"deep": {"list": [1, "ü"]}})
+    rows = replace(rows, checkpoints=(nested, *rows.checkpoints), writes=(write("n1", ns="sub:1"),))
+    await store.advance(claim, StepResult(Ending.MORE, rows=rows, head="c2"))
+    assert await ids(store, claim.thread_id, None) == ["c2", "c1", "n1"]
+    row, blobs, writes = plain(await store.load(claim.thread_id, "sub:1", "n1"))
+    assert (row, blobs, writes) == (nested, {}, list(rows.writes))
+    row, blobs, writes = plain(await store.load(claim.thread_id, "", "c2"))
+    assert (row, list(blobs.values()), writes) == (rows.checkpoints[2], [rows.blobs[1]], [])
+
+
+@pytest.mark.parametrize("ending", UNFINISHED)
+async def test_an_unfinished_superstep_keeps_the_seq_and_what_it_saved(
+    store: Store, ending: Ending
+) -> None:
+    claim = await claimed(store)
+    advanced = await store.advance(claim, step_to("c1", ending))
+    assert advanced.next_job == StepJob(claim.thread_id, 0)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.seq, thread.head, thread.status) == (0, "c1", ThreadStatus.BUSY)
+    again = await take(store, StepJob(claim.thread_id, 0))
+    assert again.attempts == 1
+    assert again.fence > claim.fence
+    assert run_of(again).input_applied
+    assert run_of(again).status is RunStatus.RUNNING
+
+
+async def test_a_step_to_be_tried_later_sleeps_until_it_is_due(store: Store) -> None:
+    claim = await claimed(store)
+    wake_at = datetime.now(UTC) + timedelta(hours=1)
+    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_at=wake_at))
+    assert advanced.next_job is not None
+    assert 3500 < advanced.delay <= 3600
+    assert await verdict(store, advanced.next_job) is Verdict.ASLEEP
+    await take(store, advanced.next_job, now=wake_at + timedelta(seconds=1))
+
+
+async def test_a_wake_up_time_in_the_past_is_no_delay(store: Store) -> None:
+    claim = await claimed(store)
+    wake_at = datetime.now(UTC) - timedelta(hours=1)
+    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_at=wake_at))
+    assert advanced.delay == 0.0
+    assert advanced.next_job is not None
+    await take(store, advanced.next_job)
+
+
+async def test_a_step_taken_clears_the_wake_up_time(store: Store) -> None:
+    _, job = await started(store, delay=3600)
+    claim = await take(store, job, now=datetime.now(UTC) + timedelta(seconds=3601), lease=7200)
+    advanced = await store.advance(claim, MORE)
+    assert advanced.delay == 0.0
+    assert advanced.next_job is not None
+    await take(store, advanced.next_job)
+
+
+@pytest.mark.parametrize(
+    ("result", "run_status", "thread_status"),
+    [
+        (DONE, RunStatus.SUCCESS, ThreadStatus.IDLE),
+        (
+            StepResult(Ending.INTERRUPTED, interrupts=QUESTION),
+            RunStatus.INTERRUPTED,
+            ThreadStatus.INTERRUPTED,
+        ),
+        (StepResult(Ending.FAILED, error=ERROR), RunStatus.ERROR, ThreadStatus.ERROR),
+        (StepResult(Ending.TIMEOUT, error=ERROR), RunStatus.TIMEOUT, ThreadStatus.ERROR),
+    ],
+    ids=lambda value: value.ending if isinstance(value, StepResult) else "",
+)
+async def test_an_ending_is_written_to_run_and_thread(
+    store: Store, result: StepResult, run_status: RunStatus, thread_status: ThreadStatus
+) -> None:
+    claim = await claimed(store)
+    advanced = await store.advance(claim, replace(result, rows=rows_of("c1"), head="c1"))
+    assert advanced.next_job is None
+    run = await store.get_run(run_of(claim).run_id, claim.thread_id, OWNER)
+    assert (run.status, run.error, run.head) == (run_status, result.error, "c1")
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.status, thread.error) == (thread_status, result.error)
+    assert (thread.interrupts, thread.active_run_id) == (result.interrupts, None)
+    assert (thread.seq, thread.head) == (1, "c1")
+
+
+async def test_a_run_that_ends_without_a_checkpoint_points_at_the_threads_head(
+    store: Store,
+) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, step_to("c1"))
+    claim = await take(store, StepJob(claim.thread_id, 1))
+    await store.advance(claim, DONE)
+    run = await store.get_run(run_of(claim).run_id, claim.thread_id, OWNER)
+    assert run.head == "c1"
+
+
+async def test_interrupts_stay_until_a_later_run_ends(store: Store) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, StepResult(Ending.INTERRUPTED, interrupts=QUESTION))
+    resume: dict[str, Any] = {"command": {"resume": "yes"}}
+    claim = await claimed(store, claim.thread_id, kwargs=resume)
+    assert (await store.get_thread(claim.thread_id, OWNER)).interrupts == QUESTION
+    await store.advance(claim, MORE)
+    assert (await store.get_thread(claim.thread_id, OWNER)).interrupts == QUESTION
+    await store.advance(await take(store, StepJob(claim.thread_id, claim.seq + 1)), DONE)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.interrupts, thread.status) == ({}, ThreadStatus.IDLE)
+
+
+async def test_an_error_is_gone_when_a_later_run_succeeds(store: Store) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, StepResult(Ending.FAILED, error=ERROR))
+    claim = await claimed(store, claim.thread_id)
+    await store.advance(claim, DONE)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.error, thread.status) == (None, ThreadStatus.IDLE)
+
+
+async def test_the_step_limit_is_kept_once_set(store: Store) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, StepResult(Ending.MORE, stop_at=25))
+    claim = await take(store, StepJob(claim.thread_id, 1))
+    assert run_of(claim).stop_at == 25
+    await store.advance(claim, MORE)
+    claim = await take(store, StepJob(claim.thread_id, 2))
+    assert run_of(claim).stop_at == 25
+
+
+async def test_input_once_applied_stays_applied(store: Store) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, StepResult(Ending.MORE, input_applied=True))
+    claim = await take(store, StepJob(claim.thread_id, 1))
+    await store.advance(claim, MORE)
+    claim = await take(store, StepJob(claim.thread_id, 2))
+    assert run_of(claim).input_applied
+
+
+@pytest.mark.parametrize("ending", [e for e in Ending if e.ends_run])
+async def test_queued_runs_get_their_turn_in_order_however_a_run_ends(
+    store: Store, ending: Ending
+) -> None:
+    claim = await claimed(store)
+    second = (await store.create_run(a_run(claim.thread_id))).run
+    third = (await store.create_run(a_run(claim.thread_id))).run
+    advanced = await store.advance(claim, step_to("c1", ending))
+    assert advanced.next_job == StepJob(claim.thread_id, 1)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.active_run_id, thread.queued) == (second.run_id, (third.run_id,))
+    assert thread.status is ThreadStatus.BUSY
+    claim = await take(store, advanced.next_job)
+    assert run_of(claim).run_id == second.run_id
+    assert (run_of(claim).input_applied, claim.attempts, claim.head) == (False, 1, "c1")
+    advanced = await store.advance(claim, DONE)
+    assert advanced.next_job == StepJob(claim.thread_id, 2)
+    claim = await take(store, advanced.next_job)
+    assert run_of(claim).run_id == third.run_id
+    assert (await store.advance(claim, DONE)).next_job is None
+
+
+async def test_a_lease_that_ran_out_can_still_advance_if_nobody_took_over(store: Store) -> None:
+    _, job = await started(store)
+    claim = await take(store, job, lease=0)
+    advanced = await store.advance(claim, step_to("c1"))
+    assert advanced.next_job == StepJob(claim.thread_id, 1)
+
+
+async def test_a_claim_that_was_taken_over_can_neither_save_nor_advance(store: Store) -> None:
+    _, job = await started(store)
+    stale = await take(store, job, lease=0)
+    holder = await take(store, job)
+    before = await dump(store, job.thread_id)
+    with pytest.raises(LostClaim):
+        await store.save(stale, rows_of("zombie"), input_applied=True)
+    for ending in Ending:
+        with pytest.raises(LostClaim):
+            await store.advance(stale, step_to("zombie", ending, error=ERROR, interrupts=QUESTION))
+    assert await dump(store, job.thread_id) == before
+    assert await store.load(job.thread_id, "", "zombie") is None
+    await store.advance(holder, step_to("c1"))
+    assert await ids(store, job.thread_id) == ["c1"]
+
+
+async def test_values_of_a_lost_claim_are_not_kept_either(store: Store) -> None:
+    _, job = await started(store)
+    stale = await take(store, job, lease=0)
+    holder = await take(store, job)
+    with pytest.raises(LostClaim):
+        await store.advance(stale, step_to("c1"))
+    await store.advance(holder, step_to("c1", rows=Rows(checkpoints=rows_of("c1").checkpoints)))
+    assert plain(await store.load(job.thread_id, "", "c1"))[1:] == ({}, [])
+
+
+@pytest.mark.parametrize("ending", list(Ending))
+async def test_a_claim_advances_once(store: Store, ending: Ending) -> None:
+    claim = await claimed(store)
+    await store.advance(claim, step_to("c1", ending))
+    before = await dump(store, claim.thread_id)
+    with pytest.raises(LostClaim):
+        await store.advance(claim, step_to("c2", ending))
+    with pytest.raises(LostClaim):
+        await store.save(claim, rows_of("c2"), input_applied=True)
+    assert await dump(store, claim.thread_id) == before
+
+
+async def test_a_claim_on_a_deleted_thread_is_lost(store: Store) -> None:
+    claim = await claimed(store)
+    await store.delete_thread(claim.thread_id, OWNER)
+    with pytest.raises(LostClaim):
+        await store.advance(claim, step_to("c1"))
+    with pytest.raises(LostClaim):
+        await store.save(claim, rows_of("c1"), input_applied=True)
+    assert await dump(store, claim.thread_id) == (None, [], [])
+
+
+async def test_a_thread_made_again_under_the_same_id_refuses_the_old_claim(store: Store) -> None:
+    claim = await claimed(store)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    await store.delete_thread(claim.thread_id, OWNER)
+    fresh = replace(thread, status=ThreadStatus.IDLE, active_run_id=None)
+    await store.create_thread(fresh)
+    with pytest.raises(LostClaim):
+        await store.advance(claim, step_to("c1"))
+    assert await ids(store, claim.thread_id) == []

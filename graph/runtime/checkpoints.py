@@ -1,6 +1,7 @@
 """LangGraph's checkpointer over a CheckpointStore."""
 
 from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from functools import cache
 from typing import Any, Literal
 
@@ -42,6 +43,16 @@ def address(config: RunnableConfig) -> tuple[str, str, str | None]:
     """(thread_id, namespace, checkpoint id) that a config names."""
     conf = config["configurable"]
     return str(conf["thread_id"]), conf.get("checkpoint_ns", ""), conf.get("checkpoint_id") or None
+
+
+def bound(graph: Any, saver: BaseCheckpointSaver[int]) -> Any:
+    """The graph with a checkpointer of its own; the project's graph is not touched.
+
+    Not `graph.copy`, which forgets the types that the graph's state may hold.
+    """
+    twin = copy(graph)
+    twin.checkpointer = saver
+    return twin
 
 
 class Checkpoints(BaseCheckpointSaver[int]):

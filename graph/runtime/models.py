@@ -200,7 +200,7 @@ class StepResult:
     stop_at: int | None = None
     interrupts: Json = field(default_factory=dict)
     error: Json | None = None
-    wake_at: datetime | None = None
+    wake_in: float | None = None  # seconds until the thread may be stepped again
     tasks: tuple[str, ...] = ()  # names of the nodes that ran, for the log
 
 

@@ -137,24 +137,24 @@ class StepSaver(Checkpoints):
             if row.channel == INTERRUPT and row.ns == ""
         }
 
-    def step_rows(self) -> Rows:
-        """All a step leaves behind that is not in the store yet.
-
-        The writes of a superstep that is over are in the checkpoint after it, unless a DeltaChannel
-        reads them later. An answer that a task has taken is that task's, nobody else's.
-        """
-        over = {
-            (row.ns, row.parent_id) for row in self._checkpoints.values() if DELTA not in row.metadata
-        }
-        taken = any(w.channel == RESUME and w.task_id != NULL_TASK for w in self._writes.values())
-        return self._take(
-            [
-                w
-                for w in self._writes.values()
-                if (w.ns, w.checkpoint_id) not in over
-                and not (taken and w.channel == RESUME and w.task_id == NULL_TASK)
-            ]
+    @property
+    def progressed(self) -> bool:
+        """Whether a task has finished, or a nested graph has taken a step."""
+        steps = (row for row in self._checkpoints.values() if row.ns)
+        return any(row.metadata.get("source") == "loop" for row in steps) or any(
+            _is_outcome(w) and w.task_id != NULL_TASK for w in self._open_writes()
         )
+
+    def step_rows(self, *, failed: bool = False) -> Rows:
+        """All a step leaves behind that is not in the store yet; errors only if it failed.
+
+        An answer that a task has taken is that task's, nobody else's.
+        """
+        writes = [w for w in self._open_writes() if failed or w.channel != ERROR]
+        taken = any(w.channel == RESUME and w.task_id != NULL_TASK for w in self._writes.values())
+        if taken:
+            writes = [w for w in writes if w.channel != RESUME or w.task_id != NULL_TASK]
+        return self._take(writes)
 
     def finished_rows(self) -> Rows:
         """What finished tasks did, while their siblings run on.
@@ -163,18 +163,24 @@ class StepSaver(Checkpoints):
         answer twice.
         """
         by_task: dict[str, list[WriteRow]] = {}
-        for w in self._writes.values():
+        for w in self._open_writes():
             if w.ns == "" and w.task_id != NULL_TASK:
                 by_task.setdefault(w.task_id, []).append(w)
-        return self._take(
-            [
-                w
-                for writes in by_task.values()
-                if any(w.channel not in (RESUME, ERROR) for w in writes)
-                for w in writes
-            ],
-            root_only=True,
-        )
+        finished = [ws for ws in by_task.values() if any(_is_outcome(w) for w in ws)]
+        return self._take([w for ws in finished for w in ws], root_only=True)
+
+    def has_writes_of(self, task_ids: set[str]) -> bool:
+        return task_ids <= {w.task_id for w in self._writes.values()}
+
+    def _open_writes(self) -> list[WriteRow]:
+        """The writes of supersteps that are not over.
+
+        Those of one that is are in the checkpoint after it; a DeltaChannel reads them all the same.
+        """
+        over = {
+            (row.ns, row.parent_id) for row in self._checkpoints.values() if DELTA not in row.metadata
+        }
+        return [w for w in self._writes.values() if (w.ns, w.checkpoint_id) not in over]
 
     def _take(self, writes: Sequence[WriteRow], *, root_only: bool = False) -> Rows:
         """Rows to store now; each is handed out once."""
@@ -218,3 +224,7 @@ class StepSaver(Checkpoints):
         if self.claim.head is None:  # a thread without checkpoints has none anywhere
             return None
         return await self.store.load(self.claim.thread_id, ns, checkpoint_id)
+
+
+def _is_outcome(write: WriteRow) -> bool:
+    return write.channel not in (RESUME, ERROR)

@@ -16,7 +16,8 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from graph.effects import PATHS, SEQ
-from graph.errors import Unavailable
+from graph.errors import LostClaim, Unavailable
+from graph.runtime.checkpoints import bound
 from graph.runtime.models import Claim, Ending, Json, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
@@ -24,6 +25,7 @@ from graph.signals import Signal
 
 RECURSION_LIMIT = 10_007  # LangGraph's own default
 STEP_OVER, TIME_OVER = "step over", "time over"
+HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
 RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
 
 Keep = Callable[[], Awaitable[None]]
@@ -106,46 +108,61 @@ async def run_superstep(
     stop_at = run.stop_at
     if stop_at is None:
         stop_at = _step_of(claim) + 2 + config["recursion_limit"]
-    ending, error, wake_at = Ending.DONE, None, None
+    ending, error, wake_in = Ending.DONE, None, None
     try:
         async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
             async for mode, data in _stream(graph, run, saver, config, OneStep(clock.drain_at)):
                 seen.note(mode, data)
                 if mode == "tasks" and seen.siblings_run_on:
+                    await _writes_arrive(saver, seen.finished)
                     await keep()
         if seen.interrupted:
             ending = Ending.INTERRUPTED
     except GraphDrained as drained:
-        ending = Ending.PARTIAL if str(drained) == TIME_OVER else Ending.MORE
+        ending = Ending.MORE if drained.reason == STEP_OVER else _out_of_time(saver)
     except Signal as signal:
-        ending, wake_at = Ending.LATER, signal.wake_at
-    except Unavailable:
+        ending, wake_in = Ending.LATER, signal.wake_in
+    except (Unavailable, LostClaim):
         raise
     except Exception as raised:  # the edge to users' code: whatever a node raises
-        ending = Ending.TIMEOUT if timeout.expired() else Ending.FAILED
+        ending = _out_of_time(saver) if timeout.expired() else Ending.FAILED
         error = error_json(raised)
+    if ending is Ending.TIMEOUT:
+        error = {"error": "TimeoutError", "message": "the step outlasted its invocation"}
     if ending is Ending.MORE and saver.head and saver.head.metadata["step"] >= stop_at:
         ending, error = Ending.FAILED, error_json(_too_many_steps(config["recursion_limit"]))
     head = saver.head
     return StepResult(
         ending=ending,
-        rows=saver.step_rows(),
+        rows=saver.step_rows(failed=ending is Ending.FAILED),
         head=head.checkpoint_id if head else None,
         input_applied=True,
         stop_at=stop_at if run.stop_at is None else None,
         interrupts=interrupts_json(saver.interrupts) if ending is Ending.INTERRUPTED else {},
         error=error,
-        wake_at=wake_at,
+        wake_in=wake_in,
         tasks=tuple(seen.nodes),
     )
+
+
+def _out_of_time(saver: StepSaver) -> Ending:
+    """The next invocation goes on, unless this one, with all its time, came nowhere."""
+    return Ending.PARTIAL if saver.progressed else Ending.TIMEOUT
+
+
+async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
+    """LangGraph tells of a finished task before it hands its writes over, in the background."""
+    for _ in range(HANDOVER_TURNS):
+        if saver.has_writes_of(finished):
+            return
+        await asyncio.sleep(0)
 
 
 async def _stream(
     graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep
 ) -> AsyncIterator[tuple[str, Json]]:
     """The root graph's task events and interrupts; asks for the stop at the first task."""
-    bound = graph.copy({"checkpointer": saver})
-    async for mode, data in bound.astream(
+    async for mode, data in bound(graph, saver).astream(
         graph_input(run),
         config,
         context=run.kwargs.get("context"),

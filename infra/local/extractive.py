@@ -100,12 +100,12 @@ def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = N
 
 def report(talk: Conversation) -> str:
     """The sentences of the notes that match the question best, each with its source."""
-    if not talk.notes:
-        return f"There is nothing in this conversation to copy an answer from: {talk.question}"
     scored = sorted(
         ((score, n, i, sentence) for n, i, sentence, score in _scored(talk)),
         key=lambda found: (-found[0], found[1], found[2]),
     )
+    if not scored:
+        return f"Nothing in this conversation has a sentence to copy that answers: {talk.question}"
     chosen: dict[int, list[tuple[int, str]]] = {}
     for _, n, i, sentence in scored:
         if sum(map(len, chosen.values())) == SENTENCES:
@@ -125,8 +125,9 @@ def _scored(talk: Conversation) -> Iterator[tuple[int, int, str, float]]:
     weight = {w: 1 / (1 + sum(_covers(note.text, w) for note in talk.notes)) for w in words}
     for n, note in enumerate(talk.notes):
         for i, sentence in enumerate(re.split(r"(?<=[.!?])\s+", " ".join(note.text.split()))):
-            if len(sentence) >= 30:
-                yield n, i, sentence, sum(weight[w] for w in words if _covers(sentence, w))
+            score = sum(weight[w] for w in words if _covers(sentence, w))
+            if score and len(sentence) >= 20:
+                yield n, i, sentence, score
 
 
 def _covers(text: str, word: str) -> bool:

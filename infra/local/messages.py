@@ -125,9 +125,8 @@ class MessagesServer:
             body = await request.json()
             prompt = kind.model_validate(body)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise HTTPException(400, f"{where}: {first['msg']}") from error
+            found = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise HTTPException(400, "; ".join(found)) from error
         except ValueError as error:
             raise HTTPException(400, f"the body is not JSON: {error}") from error
         if wrong := misused_tools(prompt):

@@ -88,7 +88,9 @@ async def new_thread(store: Store, **changes: Any) -> str:
     return thread.thread_id
 
 
-async def started(store: Store, thread_id: str | None = None, **changes: Any) -> tuple[Run, StepJob]:
+async def started(
+    store: Store, thread_id: str | None = None, **changes: Any
+) -> tuple[Run, StepJob]:
     """A run that is active, and the job that rings for it."""
     thread_id = thread_id or await new_thread(store)
     created = await store.create_run(a_run(thread_id, **changes))
@@ -135,7 +137,9 @@ async def stepped(store: Store, *checkpoint_ids: str, thread_id: str | None = No
         ending = Ending.DONE if checkpoint_id == checkpoint_ids[-1] else Ending.MORE
         metadata = {"source": "loop", "run_id": run.run_id}
         result = step_to(checkpoint_id, ending)
-        rows = replace(result.rows, checkpoints=(replace(result.rows.checkpoints[0], metadata=metadata),))
+        rows = replace(
+            result.rows, checkpoints=(replace(result.rows.checkpoints[0], metadata=metadata),)
+        )
         advanced = await store.advance(await take(store, job), replace(result, rows=rows))
         job = advanced.next_job or job
     return run.thread_id

@@ -1,9 +1,8 @@
-"""A store under test, with the hands a test needs on it: more connections, time, order."""
+"""A store under test, with the hands a test needs on it: more connections, and order."""
 
 import asyncio
 import time
 from collections.abc import Awaitable
-from datetime import timedelta
 from typing import Any, Protocol
 
 import psycopg
@@ -23,10 +22,6 @@ class Lab(Protocol):
         """The same database on a connection of its own."""
         ...
 
-    async def backdate(self, thread_id: str, seconds: float) -> None:
-        """Let the thread and its runs have been left alone for so long."""
-        ...
-
     async def in_order(self, thread_id: str, *calls: Awaitable[Any]) -> list[Any]:
         """What calls (each on its own connection) give that meet at the thread's row in this order.
 
@@ -43,18 +38,6 @@ class MemoryLab:
 
     def another(self, *, stopped: bool = False) -> MemoryStore:
         return MemoryStore(self.store.tables, stopped=stopped)
-
-    async def backdate(self, thread_id: str, seconds: float) -> None:
-        age = timedelta(seconds=seconds)
-        tables = self.store.tables
-        row = tables.threads[thread_id]
-        row.update(updated_at=row.thread.updated_at - age)
-        row.rung_at = row.rung_at and row.rung_at - age
-        row.wake_at = row.wake_at and row.wake_at - age
-        row.lease_until = row.lease_until and row.lease_until - age
-        for run in list(tables.runs.values()):
-            if run.thread_id == thread_id:
-                tables.update_run(run.run_id, updated_at=run.updated_at - age)
 
     async def in_order(self, thread_id: str, *calls: Awaitable[Any]) -> list[Any]:
         return [(await asyncio.gather(call, return_exceptions=True))[0] for call in calls]
@@ -77,27 +60,11 @@ class PostgresLab:
         for store in self.opened:
             await store.close()
 
-    async def backdate(self, thread_id: str, seconds: float) -> None:
-        values = {"thread_id": thread_id, "age": timedelta(seconds=seconds)}
-        async with await psycopg.AsyncConnection.connect(self.direct_url) as connection:
-            await connection.execute(
-                "UPDATE threads SET updated_at = updated_at - %(age)s, rung_at = rung_at - %(age)s,"
-                " wake_at = wake_at - %(age)s, lease_until = lease_until - %(age)s"
-                " WHERE thread_id = %(thread_id)s",
-                values,
-            )
-            await connection.execute(
-                "UPDATE runs SET updated_at = updated_at - %(age)s WHERE thread_id = %(thread_id)s",
-                values,
-            )
-
     async def in_order(self, thread_id: str, *calls: Awaitable[Any]) -> list[Any]:
         """Hold the row's lock until each call waits for it: Postgres serves them in order."""
         tasks: list[asyncio.Future[Any]] = []
         async with await psycopg.AsyncConnection.connect(self.direct_url) as holder:
-            await holder.execute(
-                "SELECT FROM threads WHERE thread_id = %s FOR UPDATE", [thread_id]
-            )
+            await holder.execute("SELECT FROM threads WHERE thread_id = %s FOR UPDATE", [thread_id])
             for call in calls:
                 tasks.append(asyncio.ensure_future(call))
                 await self._until_waiting(tasks)

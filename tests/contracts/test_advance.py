@@ -95,18 +95,19 @@ async def test_an_unfinished_superstep_keeps_the_seq_and_what_it_saved(
 
 async def test_a_step_to_be_tried_later_sleeps_until_it_is_due(store: Store) -> None:
     claim = await claimed(store)
-    wake_at = datetime.now(UTC) + timedelta(hours=1)
-    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_at=wake_at))
+    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_in=3600))
     assert advanced.next_job is not None
     assert 3500 < advanced.delay <= 3600
     assert await verdict(store, advanced.next_job) is Verdict.ASLEEP
-    await take(store, advanced.next_job, now=wake_at + timedelta(seconds=1))
+    await take(store, advanced.next_job, now=datetime.now(UTC) + timedelta(seconds=3601))
 
 
-async def test_a_wake_up_time_in_the_past_is_no_delay(store: Store) -> None:
+@pytest.mark.parametrize("wake_in", [0.0, -3600.0])
+async def test_a_step_to_be_tried_again_at_once_is_not_delayed(
+    store: Store, wake_in: float
+) -> None:
     claim = await claimed(store)
-    wake_at = datetime.now(UTC) - timedelta(hours=1)
-    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_at=wake_at))
+    advanced = await store.advance(claim, StepResult(Ending.LATER, wake_in=wake_in))
     assert advanced.delay == 0.0
     assert advanced.next_job is not None
     await take(store, advanced.next_job)
@@ -287,3 +288,18 @@ async def test_a_thread_made_again_under_the_same_id_refuses_the_old_claim(store
     with pytest.raises(LostClaim):
         await store.advance(claim, step_to("c1"))
     assert await ids(store, claim.thread_id) == []
+
+
+async def test_what_a_later_part_of_the_same_step_writes_is_newer(store: Store) -> None:
+    claim = await claimed(store)
+    first = Rows(tuple(checkpoint(name, ns="sub") for name in ("n7", "n8", "n9")))
+    await store.advance(claim, StepResult(Ending.PARTIAL, rows=first))
+    claim = await take(store, StepJob(claim.thread_id, 0))
+    await store.save(claim, Rows((checkpoint("n1", ns="sub"),)), input_applied=False)
+    await store.advance(claim, step_to("c1", Ending.PARTIAL))
+    claim = await take(store, StepJob(claim.thread_id, 0))
+    await store.advance(claim, StepResult(Ending.MORE, rows=Rows((checkpoint("n0", ns="sub"),))))
+    assert await ids(store, claim.thread_id, None) == ["n0", "c1", "n1", "n9", "n8", "n7"]
+    newest = await store.load(claim.thread_id, "sub", None)
+    assert newest is not None
+    assert newest.row.checkpoint_id == "n0"

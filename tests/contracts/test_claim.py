@@ -92,7 +92,7 @@ async def test_a_message_ahead_of_the_thread_is_early(store: Store, ahead: int) 
 
 
 async def test_a_step_leased_to_another_is_busy_and_says_for_how_long(store: Store) -> None:
-    run, job = await started(store)
+    _, job = await started(store)
     await take(store, job, lease=60)
     answer = await refusal(store, job)
     assert answer.verdict is Verdict.BUSY

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from graph.errors import BadInput, Conflict, NotFound
-from graph.runtime.models import Ending, RunStatus, StepJob, StepResult, ThreadStatus
+from graph.runtime.models import Ending, Rows, RunStatus, StepJob, StepResult, ThreadStatus
 from graph.runtime.ports import Store
 from tests.contracts.builders import (
     DONE,
@@ -14,6 +14,7 @@ from tests.contracts.builders import (
     STRANGER,
     a_run,
     a_thread,
+    checkpoint,
     claimed,
     dump,
     new_thread,
@@ -81,9 +82,17 @@ async def test_strategies_to_come_say_so_on_a_busy_thread_and_change_nothing(
 ) -> None:
     run, _ = await started(store)
     before = await dump(store, run.thread_id)
-    with pytest.raises(BadInput, match=f"{strategy}.*enqueue.*reject"):
+    with pytest.raises(BadInput, match=strategy) as refused:
         await store.create_run(a_run(run.thread_id, multitask_strategy=strategy))
+    assert "enqueue" in str(refused.value)
+    assert "reject" in str(refused.value)
     assert await dump(store, run.thread_id) == before
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback", "enqueue", "reject"])
+async def test_on_an_idle_thread_no_strategy_is_in_the_way(store: Store, strategy: str) -> None:
+    _, job = await started(store, multitask_strategy=strategy)
+    assert job.seq == 0
 
 
 async def test_a_run_needs_its_thread(store: Store) -> None:
@@ -152,6 +161,13 @@ async def test_an_unknown_checkpoint_is_not_found_and_changes_nothing(store: Sto
     assert await dump(store, thread_id) == before
 
 
+async def test_a_subgraphs_checkpoint_is_no_place_to_start_a_run(store: Store) -> None:
+    thread_id = await stepped(store, "c1")
+    await store.put(thread_id, Rows(checkpoints=(checkpoint("n1", ns="sub"),)))
+    with pytest.raises(NotFound, match="n1"):
+        await store.create_run(a_run(thread_id, kwargs={"checkpoint_id": "n1"}))
+
+
 async def test_a_repeated_request_gives_the_earlier_run_and_changes_nothing(store: Store) -> None:
     thread_id = await new_thread(store)
     new = a_run(thread_id, idempotency_key="k", request_hash="h")
@@ -213,9 +229,7 @@ async def test_runs_without_a_key_are_never_the_same(store: Store) -> None:
 
 async def test_a_refused_request_does_not_use_up_its_key(store: Store) -> None:
     claim = await claimed(store)
-    new = a_run(
-        claim.thread_id, idempotency_key="k", request_hash="h", multitask_strategy="reject"
-    )
+    new = a_run(claim.thread_id, idempotency_key="k", request_hash="h", multitask_strategy="reject")
     with pytest.raises(Conflict, match="busy"):
         await store.create_run(new)
     await store.advance(claim, DONE)

@@ -7,7 +7,7 @@ from graph.adapters.memory.shelf import ROOT, Place, Shelf, newest_root
 from graph.adapters.memory.tables import MemoryTables
 from graph.runtime.models import CheckpointRow, Json, Rows, Stored
 
-DELTA_MARK = "counters_since_delta_snapshot"  # such a checkpoint needs its ancestors
+DELTA_MARK = "counters_since_delta_snapshot"  # checkpoints of such a thread need their ancestors
 
 
 class MemoryCheckpoints(MemoryTables):
@@ -69,10 +69,8 @@ class MemoryCheckpoints(MemoryTables):
     async def keep_latest(self, thread_ids: Sequence[str]) -> None:
         for thread_id in thread_ids:
             shelf = self.tables.shelf(thread_id)
-            newest = {(ns, self._newest(thread_id, ns) or "") for ns in shelf.namespaces()}
-            stored = [shelf.stored(place) for place in newest]
-            if not any(s and DELTA_MARK in s.row.metadata for s in stored):
-                shelf.keep(newest)
+            if not any(DELTA_MARK in row.metadata for _, row in shelf.newest_first()):
+                shelf.keep({(ns, self._newest(thread_id, ns) or "") for ns in shelf.namespaces()})
 
     def _newest(self, thread_id: str, ns: str) -> str | None:
         row = self.tables.threads.get(thread_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from graph.adapters.memory.shelf import ROOT
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
@@ -139,5 +139,6 @@ def _start_or_queue(row: ThreadRow, new: NewRun, now: datetime) -> StepJob | Non
     if row.thread.active_run_id is not None:
         row.update(queued=(*row.thread.queued, new.run_id))
         return None
-    row.activate(new.run_id, now + timedelta(seconds=new.delay) if new.delay else None)
+    row.activate(new.run_id)
+    row.sleep(new.delay or None, now)
     return StepJob(new.thread_id, row.thread.seq)

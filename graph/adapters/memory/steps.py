@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from graph.adapters.memory.shelf import ROOT, newest_root
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
@@ -116,7 +116,9 @@ class MemorySteps(MemoryTables):
         return row
 
     def _step_taken(self, row: ThreadRow, run_id: str, result: StepResult, now: datetime) -> None:
-        row.wake_at = result.wake_at
+        row.wake_at = None
+        if result.wake_in is not None:
+            row.wake_at = now + timedelta(seconds=result.wake_in)
         if result.ending.completes_step:
             row.update(seq=row.thread.seq + 1)
         run = self.tables.runs[run_id]

@@ -10,8 +10,10 @@ from graph.runtime.models import StepJob
 class MemorySweep(MemoryTables):
     """`SweepStore` on memory."""
 
-    async def overdue(self, *, grace: float, limit: int) -> list[StepJob]:
-        now = self.clock()
+    async def overdue(
+        self, *, grace: float, limit: int, now: datetime | None = None
+    ) -> list[tuple[StepJob, str]]:
+        now = now or self.clock()
         quiet_since = now - timedelta(seconds=grace)
         silent = [
             row
@@ -21,26 +23,29 @@ class MemorySweep(MemoryTables):
         silent = sorted(silent, key=_last_heard)[:limit]
         for row in silent:
             row.rung_at = now
-        return [StepJob(r.thread.thread_id, r.thread.seq, redelivered=True) for r in silent]
+        threads = [row.thread for row in silent]
+        return [(StepJob(t.thread_id, t.seq, redelivered=True), t.owner) for t in threads]
 
-    async def expire_threads(self, *, limit: int) -> int:
-        expired = self._past_ttl("delete")[:limit]
+    async def expire_threads(self, *, limit: int, now: datetime | None = None) -> int:
+        expired = self._past_ttl("delete", now or self.clock())[:limit]
         for thread_id in expired:
             self.tables.drop_thread(thread_id)
         return len(expired)
 
-    async def stale_threads(self, *, limit: int) -> list[str]:
-        return [t for t in self._past_ttl("keep_latest") if self._has_history(t)][:limit]
+    async def stale_threads(self, *, limit: int, now: datetime | None = None) -> list[str]:
+        idle = self._past_ttl("keep_latest", now or self.clock())
+        return [thread_id for thread_id in idle if self._has_history(thread_id)][:limit]
 
-    async def prune_runs(self, *, older_than: float, limit: int) -> int:
-        bound = self.clock() - timedelta(seconds=older_than)
+    async def prune_runs(
+        self, *, older_than: float, limit: int, now: datetime | None = None
+    ) -> int:
+        bound = (now or self.clock()) - timedelta(seconds=older_than)
         old = [r for r in self.tables.runs.values() if r.status.ended and r.updated_at < bound]
         for run in old[:limit]:
             self.tables.drop_run(run.run_id)
         return len(old[:limit])
 
-    def _past_ttl(self, strategy: str) -> list[str]:
-        now = self.clock()
+    def _past_ttl(self, strategy: str, now: datetime) -> list[str]:
         return [
             row.thread.thread_id
             for row in self.tables.threads.values()
@@ -57,7 +62,8 @@ def _waits_for_a_ring(row: ThreadRow, now: datetime) -> bool:
 
 
 def _last_heard(row: ThreadRow) -> datetime:
-    return max(t for t in (row.thread.updated_at, row.rung_at, row.wake_at) if t)
+    heard = (row.thread.updated_at, row.rung_at, row.wake_at, row.lease_until)
+    return max(time for time in heard if time)
 
 
 def _is_past_ttl(row: ThreadRow, now: datetime) -> bool:

@@ -31,6 +31,10 @@ class ThreadRow:
     def asleep(self, now: datetime) -> bool:
         return self.wake_at is not None and self.wake_at > now
 
+    def sleep(self, seconds: float | None, now: datetime) -> None:
+        """Not to be stepped for so long; at once when None."""
+        self.wake_at = None if seconds is None else now + timedelta(seconds=seconds)
+
     def take(self, now: datetime, lease: float) -> None:
         """Lease the thread to a new claim; every older claim is lost."""
         self.fence += 1
@@ -42,10 +46,10 @@ class ThreadRow:
         self.lease_until = None
         self.attempts = 0
 
-    def activate(self, run_id: str, wake_at: datetime | None = None) -> None:
-        """Give the thread to a run."""
+    def activate(self, run_id: str) -> None:
+        """Give the thread to a run, due at once."""
         self.attempts = 0
-        self.wake_at = wake_at
+        self.wake_at = None
         self.update(active_run_id=run_id, status=ThreadStatus.BUSY)
 
     def next_turn(self, rest: ThreadStatus) -> None:
@@ -65,6 +69,7 @@ class ThreadRow:
             active=self.thread.active_run_id is not None,
             leased_for=_seconds_until(self.lease_until, now),
             due_in=_seconds_until(self.wake_at, now),
+            owner=self.thread.owner,
         )
 
     def advanced(self, now: datetime) -> Advanced:

@@ -98,7 +98,7 @@ WITH mine AS (
            fence = fence + 1,
            lease_until = NULL,
            attempts = 0,
-           wake_at = %(wake_at)s::timestamptz,
+           wake_at = clock_timestamp() + make_interval(secs => %(wake_in)s),
            rung_at = NULL,
            head = coalesce(%(head)s, head),
            active_run_id = CASE WHEN %(ends)s THEN queued[1] ELSE active_run_id END,

@@ -121,7 +121,7 @@ class Steps:
             "run_id": claim.run.run_id if claim.run else None,
             "run_status": RUN_STATUS.get(ending),
             "thread_status": THREAD_STATUS.get(ending) if claim.run else edit_status,
-            "wake_at": result.wake_at,
+            "wake_in": result.wake_in,
             "head": result.head,
             "interrupts": Jsonb(result.interrupts),
             "error": Jsonb(result.error) if result.error else None,

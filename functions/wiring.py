@@ -42,6 +42,17 @@ def store() -> PostgresStore:
     return PostgresStore(env.DATABASE_URL, stopped=env.BATON_STOPPED, password=password)
 
 
+def migration_url() -> str:
+    """Where migrations run: Postgres itself, as its owner."""
+    env = settings()
+    url = env.MIGRATION_DATABASE_URL or env.DATABASE_URL
+    if not env.MIGRATION_DATABASE_SECRET_ARN:
+        return url
+    from graph.adapters.iam import with_secret  # noqa: PLC0415 - boto3 loads late
+
+    return with_secret(url, env.MIGRATION_DATABASE_SECRET_ARN)
+
+
 @cache
 def runtime() -> Runtime:
     env = settings()

@@ -6,8 +6,8 @@ AgentError
     Conflict           the thread is busy, exists already, or waits for nothing
     BadInput           the request cannot be understood
   PermanentFailure     a node gives up: the run fails, no retry
-  LostClaim            another invocation has taken the thread over: write nothing, drop the message
-  Unavailable          Postgres or the queue did not answer: fail the invocation, the message comes back
+  LostClaim            another invocation has taken the thread over: write nothing, drop it
+  Unavailable          Postgres or the queue did not answer: the message comes back
   BadProject           langgraph.json or a graph it names cannot be loaded
 
 A node that wants to wait raises a signal instead: graph/signals.py.

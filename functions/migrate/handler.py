@@ -5,12 +5,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import wiring
-from functions.settings import settings
 from graph.adapters.migrations import migrate
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:  # noqa: ARG001
     """Returns the names of the migrations it applied."""
-    applied = wiring.loop().run_until_complete(migrate(settings().migration_url))
+    applied = wiring.loop().run_until_complete(migrate(wiring.migration_url()))
     wiring.logger().info("migrated", extra={"applied": applied})
     return {"applied": applied}

@@ -1,9 +1,10 @@
-"""Log-in to Postgres with IAM: no password anywhere, a token made at connect."""
+"""Log-in to Postgres in AWS: IAM tokens for functions, the managed secret for migrations."""
 
+import json
 from collections.abc import Callable
 
 import boto3
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def token_maker(database_url: str) -> Callable[[], str]:
@@ -17,3 +18,10 @@ def token_maker(database_url: str) -> Callable[[], str]:
         return made
 
     return token
+
+
+def with_secret(database_url: str, secret_arn: str) -> str:
+    """The URL with the user and password of a secret that RDS manages and rotates."""
+    client = boto3.client("secretsmanager")
+    secret = json.loads(client.get_secret_value(SecretId=secret_arn)["SecretString"])
+    return make_conninfo(database_url, user=secret["username"], password=secret["password"])

@@ -125,7 +125,8 @@ def _module(file: Path) -> ModuleType:
         if getattr(found, "__file__", None) == str(file):
             return found
     spec = importlib.util.spec_from_file_location(name.replace(".", "__"), file)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

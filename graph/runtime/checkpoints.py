@@ -26,7 +26,7 @@ from graph.runtime.ports import CheckpointStore
 def strict_serializer(allowed: tuple[tuple[str, str], ...] = ()) -> JsonPlusSerializer:
     """A serializer that builds only known types: plain data, messages, and those `allowed`.
 
-    A graph's own state types come on top when LANGGRAPH_STRICT_MSGPACK is set (functions/wiring.py).
+    A graph's own state types come on top where LANGGRAPH_STRICT_MSGPACK is set, as functions do.
     """
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(allowed) or None)
 

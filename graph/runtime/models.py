@@ -182,11 +182,35 @@ class Ending(StrEnum):
 
     @property
     def ends_run(self) -> bool:
-        return self in (Ending.DONE, Ending.INTERRUPTED, Ending.FAILED, Ending.TIMEOUT)
+        return self.run_status is not None
 
     @property
     def completes_step(self) -> bool:
         return self not in (Ending.PARTIAL, Ending.LATER)
+
+    @property
+    def run_status(self) -> RunStatus | None:
+        """What becomes of the run, None while it goes on."""
+        return _RUN_ENDS_AS.get(self)
+
+    @property
+    def thread_status(self) -> ThreadStatus | None:
+        """What becomes of a thread with no other run waiting, None while the run goes on."""
+        return _THREAD_RESTS_AS.get(self)
+
+
+_RUN_ENDS_AS = {
+    Ending.DONE: RunStatus.SUCCESS,
+    Ending.INTERRUPTED: RunStatus.INTERRUPTED,
+    Ending.FAILED: RunStatus.ERROR,
+    Ending.TIMEOUT: RunStatus.TIMEOUT,
+}
+_THREAD_RESTS_AS = {
+    Ending.DONE: ThreadStatus.IDLE,
+    Ending.INTERRUPTED: ThreadStatus.INTERRUPTED,
+    Ending.FAILED: ThreadStatus.ERROR,
+    Ending.TIMEOUT: ThreadStatus.ERROR,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class StepStore(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """Checkpoint rows by thread, without a claim: for reading, and for tools that own the thread."""
+    """Checkpoint rows by thread, with no claim: for readers, and for tools that own the thread."""
 
     async def load(self, thread_id: str, ns: str, checkpoint_id: str | None) -> Stored | None:
         """One checkpoint, the newest of the namespace when no id is given."""

@@ -178,7 +178,9 @@ class StepSaver(Checkpoints):
         Those of one that is are in the checkpoint after it; a DeltaChannel reads them all the same.
         """
         over = {
-            (row.ns, row.parent_id) for row in self._checkpoints.values() if DELTA not in row.metadata
+            (row.ns, row.parent_id)
+            for row in self._checkpoints.values()
+            if DELTA not in row.metadata
         }
         return [w for w in self._writes.values() if (w.ns, w.checkpoint_id) not in over]
 

@@ -29,6 +29,7 @@ HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
 RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
 
 Keep = Callable[[], Awaitable[None]]
+Stream = AsyncIterator[tuple[str, Json]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,51 +104,63 @@ async def run_superstep(
     """
     if graph_input(run) is None and (gone := _vanished_node(graph, claim, saver)):
         return StepResult(Ending.FAILED, error=_vanished(gone, run.graph_id))
-    seen = _Seen()
     config = _config(graph, claim, run, saver)
-    stop_at = run.stop_at
-    if stop_at is None:
-        stop_at = _step_of(claim) + 2 + config["recursion_limit"]
-    ending, error, wake_in = Ending.DONE, None, None
-    try:
-        async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
-            async for mode, data in _stream(graph, run, saver, config, OneStep(clock.drain_at)):
-                seen.note(mode, data)
-                if mode == "tasks" and seen.siblings_run_on:
-                    await _writes_arrive(saver, seen.finished)
-                    await keep()
-        if seen.interrupted:
-            ending = Ending.INTERRUPTED
-    except GraphDrained as drained:
-        ending = Ending.MORE if drained.reason == STEP_OVER else _out_of_time(saver)
-    except Signal as signal:
-        ending, wake_in = Ending.LATER, signal.wake_in
-    except (Unavailable, LostClaim):
-        raise
-    except Exception as raised:  # the edge to users' code: whatever a node raises
-        ending = _out_of_time(saver) if timeout.expired() else Ending.FAILED
-        error = error_json(raised)
-    if ending is Ending.TIMEOUT:
-        error = {"error": "TimeoutError", "message": "the step outlasted its invocation"}
-    if ending is Ending.MORE and saver.head and saver.head.metadata["step"] >= stop_at:
-        ending, error = Ending.FAILED, error_json(_too_many_steps(config["recursion_limit"]))
+    limit = config["recursion_limit"]
+    stop_at = _step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
+    seen = _Seen()
+    stream = _stream(graph, run, saver, config, OneStep(clock.drain_at))
+    how = await _drive(stream, seen, saver, clock, keep)
     head = saver.head
+    if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
+        how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
     return StepResult(
-        ending=ending,
-        rows=saver.step_rows(failed=ending is Ending.FAILED),
+        ending=how.ending,
+        rows=saver.step_rows(failed=how.ending is Ending.FAILED),
         head=head.checkpoint_id if head else None,
         input_applied=True,
         stop_at=stop_at if run.stop_at is None else None,
-        interrupts=interrupts_json(saver.interrupts) if ending is Ending.INTERRUPTED else {},
-        error=error,
-        wake_in=wake_in,
+        interrupts=interrupts_json(saver.interrupts) if how.ending is Ending.INTERRUPTED else {},
+        error=how.error,
+        wake_in=how.wake_in,
         tasks=tuple(seen.nodes),
     )
 
 
-def _out_of_time(saver: StepSaver) -> Ending:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How the stream came to its end."""
+
+    ending: Ending
+    error: Json | None = None
+    wake_in: float | None = None
+
+
+async def _drive(stream: Stream, seen: _Seen, saver: StepSaver, clock: Clock, keep: Keep) -> _How:
+    """Follow the superstep to its end, whatever that is."""
+    try:
+        async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
+            async for mode, data in stream:
+                seen.note(mode, data)
+                if mode == "tasks" and seen.siblings_run_on:
+                    await _writes_arrive(saver, seen.finished)
+                    await keep()
+        return _How(Ending.INTERRUPTED if seen.interrupted else Ending.DONE)
+    except GraphDrained as drained:
+        return _How(Ending.MORE) if drained.reason == STEP_OVER else _out_of_time(saver)
+    except Signal as signal:
+        return _How(Ending.LATER, wake_in=signal.wake_in)
+    except (Unavailable, LostClaim):
+        raise
+    except Exception as raised:  # the edge to users' code: whatever a node raises
+        return _out_of_time(saver) if timeout.expired() else _How(Ending.FAILED, error_json(raised))
+
+
+def _out_of_time(saver: StepSaver) -> _How:
     """The next invocation goes on, unless this one, with all its time, came nowhere."""
-    return Ending.PARTIAL if saver.progressed else Ending.TIMEOUT
+    if saver.progressed:
+        return _How(Ending.PARTIAL)
+    message = "the step outlasted its invocation"
+    return _How(Ending.TIMEOUT, {"error": "TimeoutError", "message": message})
 
 
 async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
@@ -158,9 +171,7 @@ async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
         await asyncio.sleep(0)
 
 
-async def _stream(
-    graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep
-) -> AsyncIterator[tuple[str, Json]]:
+async def _stream(graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep) -> Stream:
     """The root graph's task events and interrupts; asks for the stop at the first task."""
     async for mode, data in bound(graph, saver).astream(
         graph_input(run),

@@ -57,9 +57,7 @@ async def _start(server: Server, children: Children) -> Child:
     answers = asyncio.ensure_future(server.ready())
     dies = asyncio.ensure_future(child.wait())
     try:
-        await asyncio.wait(
-            {answers, dies}, timeout=START_TIME, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({answers, dies}, timeout=START_TIME, return_when=asyncio.FIRST_COMPLETED)
         if not answers.done():
             raise CannotStart(await _last_words(child))
         answers.result()

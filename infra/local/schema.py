@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FILE = Path(__file__).parents[1] / "schema.sql"
-HEADER = "-- What the migrations make, for reading. Written by `make schema`; a test compares the two.\n"
+HEADER = (
+    "-- What the migrations make, for reading. Written by `make schema`; a test compares the two.\n"
+)
 
 
 def dump(database_url: str) -> str:

@@ -54,9 +54,7 @@ async def sqs_server(
 
 def _client(endpoint: str) -> Any:
     config = Config(read_timeout=30, retries={"total_max_attempts": 1})
-    return boto3.client(
-        "sqs", endpoint_url=endpoint, region_name=REGION, config=config, **UNSIGNED
-    )
+    return boto3.client("sqs", endpoint_url=endpoint, region_name=REGION, config=config, **UNSIGNED)
 
 
 def _make_queues(client: Any, redrive: Redrive) -> str:

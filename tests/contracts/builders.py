@@ -151,6 +151,23 @@ async def ids(store: Store, thread_id: str | None, ns: str | None = "", **query:
     return [stored.row.checkpoint_id for _, stored in found]
 
 
+def thread_name() -> str:
+    """The id of a thread that does not exist."""
+    return a_thread().thread_id
+
+
+async def newest(store: Store, thread_id: str, ns: str = "") -> str | None:
+    """The id of the namespace's newest checkpoint."""
+    stored = await store.load(thread_id, ns, None)
+    return stored.row.checkpoint_id if stored else None
+
+
+async def put_all(store: Store, thread_id: str, *rows: CheckpointRow) -> None:
+    """Put checkpoints one after the other."""
+    for row in rows:
+        await store.put(thread_id, Rows(checkpoints=(row,)))
+
+
 async def dump(store: Store, thread_id: str, owner: str = OWNER) -> tuple[Any, ...]:
     """All that the port shows of a thread."""
     checkpoints = [plain(stored) for _, stored in await store.history(thread_id, None)]

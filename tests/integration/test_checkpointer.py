@@ -89,9 +89,7 @@ async def test_what_the_database_holds_is_never_executed(
     store: CheckpointStore, tmp_path: Path
 ) -> None:
     proof = tmp_path / "executed"
-    crafted = ormsgpack.packb(
-        ormsgpack.Ext(0, ormsgpack.packb(("os", "system", f"touch {proof}")))
-    )
+    crafted = ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb(("os", "system", f"touch {proof}"))))
     checkpoints = Checkpoints(store)
     assert checkpoints.serde.loads_typed(("msgpack", crafted)) == f"touch {proof}"
     with pytest.raises(NotImplementedError):

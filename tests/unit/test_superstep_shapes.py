@@ -122,7 +122,9 @@ def retried() -> Any:
         return {"log": ["flaky"]}
 
     policy = RetryPolicy(initial_interval=0.001, jitter=False)
-    return StateGraph(State).add_node("f", flaky, retry_policy=policy).add_edge(START, "f").compile()
+    return (
+        StateGraph(State).add_node("f", flaky, retry_policy=policy).add_edge(START, "f").compile()
+    )
 
 
 SHAPES = {
@@ -220,7 +222,9 @@ async def test_an_interrupt_inside_a_subgraph_waits_and_goes_on_there() -> None:
     inner = StateGraph(State).add_node("x", says("x"))
     inner.add_node("ask", lambda s: {"log": [interrupt("inner?")]}).add_edge("x", "ask")
     graph = StateGraph(State).add_node("child", inner.add_edge(START, "x").compile())
-    driver = Driver(graph.add_node("z", says("z")).add_edge(START, "child").add_edge("child", "z").compile())
+    driver = Driver(
+        graph.add_node("z", says("z")).add_edge(START, "child").add_edge("child", "z").compile()
+    )
 
     assert (await driver.run({"log": []})).status is RunStatus.INTERRUPTED
     assert (await driver.run(command={"resume": "deep"})).status is RunStatus.SUCCESS

@@ -92,6 +92,7 @@ class Tables:
     requests: dict[tuple[str, str], tuple[str | None, str]] = field(default_factory=dict)
     shelves: dict[str, Shelf] = field(default_factory=dict)
     written: int = 0
+    highest_fence: int = 0  # of threads that are gone: one made again is not mistaken for them
 
     def shelf(self, thread_id: str) -> Shelf:
         return self.shelves.setdefault(thread_id, Shelf(self.next_written))
@@ -108,8 +109,13 @@ class Tables:
         del self.runs[run_id]
         self.requests = {k: found for k, found in self.requests.items() if found[1] != run_id}
 
+    def add_thread(self, thread: Thread) -> ThreadRow:
+        row = ThreadRow(thread, fence=self.highest_fence)
+        self.threads[thread.thread_id] = row
+        return row
+
     def drop_thread(self, thread_id: str) -> None:
-        del self.threads[thread_id]
+        self.highest_fence = max(self.highest_fence, self.threads.pop(thread_id).fence)
         self.shelves.pop(thread_id, None)
         for run_id in [r.run_id for r in self.runs.values() if r.thread_id == thread_id]:
             self.drop_run(run_id)
@@ -140,7 +146,7 @@ class MemoryTables:
         if thread_id not in self.tables.threads:
             now = self.clock()
             thread = Thread(thread_id, "", ThreadStatus.IDLE, created_at=now, updated_at=now)
-            self.tables.threads[thread_id] = ThreadRow(thread)
+            self.tables.add_thread(thread)
         return self.tables.threads[thread_id]
 
     def _run_of(self, run_id: str, thread_id: str, owner: str) -> Run:

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from graph.adapters.memory.containment import contains
-from graph.adapters.memory.tables import MemoryTables, ThreadRow
+from graph.adapters.memory.tables import MemoryTables
 from graph.errors import Conflict
 from graph.runtime.models import Json, Thread, ThreadQuery
 
@@ -15,7 +15,7 @@ class MemoryThreads(MemoryTables):
     async def create_thread(self, thread: Thread, *, if_exists: str = "raise") -> Thread:
         row = self.tables.threads.get(thread.thread_id)
         if row is None:
-            self.tables.threads[thread.thread_id] = ThreadRow(deepcopy(thread))
+            self.tables.add_thread(deepcopy(thread))
             return deepcopy(thread)
         if if_exists != "do_nothing" or row.thread.owner != thread.owner:
             raise Conflict(f"thread {thread.thread_id} exists already: choose another id")

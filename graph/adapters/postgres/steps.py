@@ -12,7 +12,6 @@ from graph.errors import Conflict, LostClaim, NotFound
 from graph.runtime.models import (
     Advanced,
     Claim,
-    Ending,
     Refusal,
     Rows,
     RunStatus,
@@ -21,19 +20,6 @@ from graph.runtime.models import (
     ThreadStatus,
     Verdict,
 )
-
-RUN_STATUS = {
-    Ending.DONE: RunStatus.SUCCESS,
-    Ending.INTERRUPTED: RunStatus.INTERRUPTED,
-    Ending.FAILED: RunStatus.ERROR,
-    Ending.TIMEOUT: RunStatus.TIMEOUT,
-}
-THREAD_STATUS = {
-    Ending.DONE: ThreadStatus.IDLE,
-    Ending.INTERRUPTED: ThreadStatus.INTERRUPTED,
-    Ending.FAILED: ThreadStatus.ERROR,
-    Ending.TIMEOUT: ThreadStatus.ERROR,
-}
 
 
 class Steps:
@@ -62,9 +48,7 @@ class Steps:
                 return self._refusal(job, row)
             if not row["stale"]:
                 return _claim(job, row)
-            await self.db.all(
-                "give_back", {"thread_id": job.thread_id, "fence": row["fence"]}
-            )
+            await self.db.all("give_back", {"thread_id": job.thread_id, "fence": row["fence"]})
 
     def _refusal(self, job: StepJob, row: Mapping[str, Any]) -> Refusal:
         leased_for, due_in = row["leased_for"] or 0.0, row["due_in"] or 0.0
@@ -84,9 +68,7 @@ class Steps:
         return Refusal(verdict, row["seq"], row["active"], leased_for, due_in, row["owner"])
 
     async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
-        row = await self.db.one(
-            "hold", {"thread_id": thread_id, "owner": owner, "lease": lease}
-        )
+        row = await self.db.one("hold", {"thread_id": thread_id, "owner": owner, "lease": lease})
         if row is None:
             raise NotFound(f"thread {thread_id} does not exist")
         if row["fence"] is None:
@@ -119,8 +101,8 @@ class Steps:
             "steps": int(claim.run is not None and ending.completes_step),
             "ends": claim.run is not None and ending.ends_run,
             "run_id": claim.run.run_id if claim.run else None,
-            "run_status": RUN_STATUS.get(ending),
-            "thread_status": THREAD_STATUS.get(ending) if claim.run else edit_status,
+            "run_status": ending.run_status,
+            "thread_status": ending.thread_status if claim.run else edit_status,
             "wake_in": result.wake_in,
             "head": result.head,
             "interrupts": Jsonb(result.interrupts),

@@ -1,0 +1,154 @@
+"""langgraph.json as LangGraph projects write it, and as they break it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.adapters.registry import Registry
+from graph.errors import BadProject
+
+STATE = """
+from typing import TypedDict
+from langgraph.graph import START, StateGraph
+
+class State(TypedDict):
+    n: int
+
+def build():
+    return StateGraph(State).add_node("n", lambda s: {"n": s["n"] + 1}).add_edge(START, "n")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "shapes.py").write_text(
+        STATE
+        + """
+from contextlib import asynccontextmanager
+
+uncompiled = build()
+compiled = build().compile()
+number = 7
+
+def factory():
+    return build()
+
+def configured(config):
+    return build().compile(name=config["configurable"]["name"])
+
+async def awaited():
+    return build()
+
+@asynccontextmanager
+async def managed(config):
+    yield build().compile()
+
+def broken():
+    raise RuntimeError("no database")
+"""
+    )
+    return tmp_path
+
+
+def registry(project: Path, graphs: Any, **more: Any) -> Registry:
+    file = project / "langgraph.json"
+    file.write_text(json.dumps({"dependencies": ["."], "graphs": graphs, **more}))
+    return Registry(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["uncompiled", "compiled", "factory", "configured", "awaited", "managed"]
+)
+async def test_every_form_of_a_graph_loads_and_runs(project: Path, name: str) -> None:
+    graphs = registry(project, {"mine": f"./shapes.py:{name}"})
+    assert graphs.names() == ["mine"]
+
+    graph = await graphs.load("mine", {"configurable": {"name": "given"}})
+
+    assert await graph.ainvoke({"n": 1}) == {"n": 2}
+    if name == "configured":
+        assert graph.name == "given"
+
+
+async def test_a_graph_is_imported_once(project: Path) -> None:
+    graphs = registry(project, {"mine": {"path": "./shapes.py:compiled", "description": "d"}})
+    assert await graphs.load("mine", {}) is await graphs.load("mine", {})
+
+
+async def test_a_package_of_the_project_keeps_its_relative_imports(project: Path) -> None:
+    package = project / "agents"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text(STATE)
+    (package / "main.py").write_text("from .parts import build\n\ngraph = build()\n")
+    graph = await registry(project, {"mine": "./agents/main.py:graph"}).load("mine", {})
+    assert await graph.ainvoke({"n": 1}) == {"n": 2}
+
+
+async def test_the_projects_env_is_seen_but_overrides_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATON_TEST_KEPT", "outside")
+    monkeypatch.delenv("BATON_TEST_NEW", raising=False)
+    (project / ".env").write_text("BATON_TEST_KEPT=file\nBATON_TEST_NEW=file\n")
+    (project / "env.py").write_text(
+        STATE + "\nimport os\nassert os.environ['BATON_TEST_NEW'] == 'file'\n"
+        "assert os.environ['BATON_TEST_KEPT'] == 'outside'\ngraph = build()\n"
+    )
+    await registry(project, {"mine": "./env.py:graph"}, env=".env").load("mine", {})
+    monkeypatch.delenv("BATON_TEST_NEW")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no .*langgraph.json"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "names no graphs"),
+        ('{"graphs": {}}', "names no graphs"),
+        ('{"graphs": {"a": "no colon"}}', "graph 'a' must be"),
+        ('{"graphs": {"a": 7}}', "graph 'a' must be"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: str | None, message: str) -> None:
+    file = tmp_path / "langgraph.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BadProject, match=message) as raised:
+        Registry(file)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("./nowhere.py:graph", "there is no file"),
+        ("./shapes.py:nothing", "has no 'nothing'"),
+        ("./shapes.py:number", "is a int, not a LangGraph graph"),
+        ("./shapes.py:broken", "its factory raised RuntimeError"),
+        ("./wrong.py:graph", "does not import: SyntaxError"),
+        ("not_a_module:graph", "does not import: ModuleNotFoundError"),
+    ],
+)
+async def test_a_graph_that_does_not_load_says_which_and_why(
+    project: Path, target: str, message: str
+) -> None:
+    (project / "wrong.py").write_text("def graph(:\n")
+    graphs = registry(project, {"mine": target})
+    with pytest.raises(BadProject, match=message) as raised:
+        await graphs.load("mine", {})
+    assert "'mine'" in str(raised.value)
+
+
+async def test_an_unknown_graph_names_those_there_are(project: Path) -> None:
+    graphs = registry(project, {"mine": "./shapes.py:compiled"})
+    with pytest.raises(BadProject, match="no graph 'other'; it has mine"):
+        await graphs.load("other", {})
+
+
+def test_types_that_checkpoints_may_hold_are_read_from_the_file(project: Path) -> None:
+    serde = {"serde": {"allowed_msgpack_modules": [["my.types", "Order"]]}}
+    graphs = registry(project, {"mine": "./shapes.py:compiled"}, checkpointer=serde)
+    assert graphs.allowed_types == (("my.types", "Order"),)

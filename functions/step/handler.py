@@ -14,14 +14,20 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import wiring
 from graph.runtime.jobs import decode
-from graph.runtime.step import step
+from graph.runtime.step import Runtime, step
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Step every record at once; what fails comes again, the rest is done."""
+    return step_records(event, context, wiring.runtime())
+
+
+def step_records(
+    event: dict[str, Any], context: LambdaContext, rt: Runtime
+) -> PartialItemFailureResponse:
     wiring.logger()
     wiring.loop()
-    rt = replace(wiring.runtime(), invocation=context.aws_request_id)
+    rt = replace(rt, invocation=context.aws_request_id)
 
     async def take(record: SQSRecord) -> str:
         job = decode(record.body, int(record.attributes.approximate_receive_count or 1))

@@ -1,19 +1,45 @@
-"""A handler that loads every graph of a project, in a worker: user code never runs in the stack."""
+"""Loads every graph of a project in a worker, for user code never runs in the stack's process."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graph.adapters.registry import Registry
+from graph.errors import BadProject
+from infra.local.children import CannotStart, Children
+from infra.local.workers import Invocation, InvocationFailed, WorkerSpec, start_worker
+
+HANDLERS = {"check": "infra.local.check.handler"}
+TIMEOUT = 120.0
 
 
-def handler(event: dict[str, Any], context: object) -> list[str]:  # noqa: ARG001
-    """The graphs' names; raises BadProject."""
-    registry = Registry(Path(event["config"]))
+async def check_project(config: Path, children: Children, spec: WorkerSpec) -> list[str]:
+    """The graphs' names; raises CannotStart when one of them does not load."""
+    worker = await start_worker(children, replace(spec, handlers=HANDLERS), "project")
+    try:
+        said = await worker.invoke(Invocation("check", {"config": str(config)}, TIMEOUT))
+    except InvocationFailed as failure:
+        raise CannotStart(f"the graphs of {config} do not load: {failure}") from failure
+    finally:
+        worker.kill()
+        worker.close()
+    if "problem" in said:
+        raise CannotStart(said["problem"])
+    names: list[str] = said["graphs"]
+    return names
 
-    async def load() -> None:
-        for name in registry.names():
-            await registry.load(name, {"configurable": {}})
 
-    asyncio.run(load())
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Runs in the worker."""
+    try:
+        return {"graphs": asyncio.run(_load_all(Path(event["config"])))}
+    except BadProject as error:
+        return {"problem": str(error)}
+
+
+async def _load_all(config: Path) -> list[str]:
+    registry = Registry(config)
+    for name in registry.names():
+        await registry.load(name, {"configurable": {}})
     return list(registry.names())

@@ -103,7 +103,7 @@ class Lines(asyncio.Protocol):
         for line in lines:
             self._heard(line)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._rest:
             self._heard(self._rest)
         self.ended.set()

@@ -23,8 +23,8 @@ def project_env(config: Path) -> dict[str, str]:
 def children_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
     """The stack's own environment over the project's, with what a loopback SQS needs."""
     env = {**project_env(config), **environ, "BATON_CONFIG": str(config)}
-    for name in ("DATABASE_URL", "QUEUE_URL"):  # the project's are not for Baton
-        if name not in environ:
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "QUEUE_URL"):
+        if name not in environ:  # the project's own are not meant for Baton
             env.pop(name, None)
     if not {"AWS_REGION", "AWS_DEFAULT_REGION"} & env.keys():
         env["AWS_DEFAULT_REGION"] = REGION

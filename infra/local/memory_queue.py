@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from infra.local.queues import Message
+from infra.local.queues import Message, Redrive
 
 LONG_POLL = 20.0
 
@@ -32,9 +32,8 @@ class MemoryQueue:
 
     arn = "arn:aws:sqs:us-east-1:000000000000:baton-steps"
 
-    def __init__(self, *, visibility: float, max_receives: int) -> None:
-        self.visibility = visibility
-        self.max_receives = max_receives
+    def __init__(self, redrive: Redrive) -> None:
+        self.redrive = redrive
         self.dead: list[Message] = []
         self._held: dict[str, _Held] = {}
         self._due: list[tuple[float, int, str]] = []  # (when visible, turn, message_id)
@@ -92,12 +91,12 @@ class MemoryQueue:
         return taken
 
     def _hand_out(self, held: _Held) -> Message | None:
-        dead = held.receive_count >= self.max_receives
+        dead = held.receive_count >= self.redrive.max_receives
         if not dead:
             held.receive_count += 1
             held.receipt = str(uuid.uuid4())
             held.received_at = held.received_at or time.time()
-            self._show(held, self.visibility)
+            self._show(held, self.redrive.visibility)
         message = Message(
             held.message_id,
             held.receipt,

@@ -49,9 +49,13 @@ class Fault:
 
 
 class MessagesServer:
-    """The server; `counts` has requests by path, `received` the last bodies, for tests."""
+    """The server; `counts` has requests by path, `received` the last bodies, for tests.
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    Each message takes it `latency` seconds, as a model takes some.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, latency: float = 0.0) -> None:
+        self.latency = latency
         self.counts: Counter[str] = Counter()
         self.received: deque[Json] = deque(maxlen=100)
         self._faults: deque[Fault] = deque()
@@ -105,6 +109,7 @@ class MessagesServer:
 
     async def _messages(self, request: Request) -> Response:
         call = await self._parse(request, Call)
+        await asyncio.sleep(self.latency)
         fault = _asked_fault(request) or (self._faults.popleft() if self._faults else None)
         if fault and not (fault.mid_stream and call.stream):
             return fault.response()

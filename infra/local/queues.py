@@ -20,6 +20,14 @@ class Message:
     received_at: float  # for the first time
 
 
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """When a message that nobody deleted comes again, and how often before it is a dead letter."""
+
+    visibility: float  # seconds
+    max_receives: int = 10
+
+
 class Source(Protocol):
     """A queue to receive from; raises Unavailable when it does not answer."""
 

@@ -6,7 +6,6 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,10 @@ from botocore.config import Config
 from infra.local.children import Children, Program, python
 from infra.local.environment import REGION, UNSIGNED
 from infra.local.kept import Server, kept
+from infra.local.queues import Redrive
 from infra.local.sqs_queue import SqsSource, in_thread
 
 QUEUE = "baton-steps"
-DEAD_LETTERS = "baton-steps-dead"
-
-
-@dataclass(frozen=True, slots=True)
-class Redrive:
-    """When a message comes again, and how often at most."""
-
-    visibility: float
-    max_receives: int
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +37,7 @@ async def sqs_server(
         client = _client(endpoint)
 
         async def ready() -> str:
-            return await in_thread(lambda: _make_queues(client, redrive))
+            return await in_thread(lambda: make_queues(client, redrive))
 
         async with kept(Server(program, ready), children):
             yield await SqsSource.open(client, await ready()), endpoint
@@ -57,9 +48,9 @@ def _client(endpoint: str) -> Any:
     return boto3.client("sqs", endpoint_url=endpoint, region_name=REGION, config=config, **UNSIGNED)
 
 
-def _make_queues(client: Any, redrive: Redrive) -> str:
-    """Make them, or find them made; the queue's URL."""
-    dead = client.create_queue(QueueName=DEAD_LETTERS)["QueueUrl"]
+def make_queues(client: Any, redrive: Redrive, name: str = QUEUE) -> str:
+    """Make a queue and its dead letter queue, or find them made; the queue's URL."""
+    dead = client.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     found = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
     target = {
         "deadLetterTargetArn": found["Attributes"]["QueueArn"],
@@ -69,12 +60,12 @@ def _make_queues(client: Any, redrive: Redrive) -> str:
         "VisibilityTimeout": str(round(redrive.visibility)),
         "RedrivePolicy": json.dumps(target),
     }
-    return str(client.create_queue(QueueName=QUEUE, Attributes=attributes)["QueueUrl"])
+    return str(client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
 def main() -> None:
     """The server itself; serves on the socket whose number it is given."""
-    from moto.server import (  # noqa: PLC0415 - the stack's own process does without
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - loads late
         DomainDispatcherApplication,
         create_backend_app,
     )

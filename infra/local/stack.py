@@ -1,41 +1,34 @@
-"""The local stack: every part of a deployment on loopback, held together by one process."""
+"""The local stack: every part of a deployment, on loopback, held together by one process."""
 
 import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
-
-import boto3
+from typing import Any, Literal, Self
 
 from graph.adapters.migrations import migrate
 from graph.adapters.registry import Registry
-from graph.errors import AgentError, BadProject
+from graph.errors import AgentError
 from infra.local.api import HOST, api, listen
+from infra.local.check import check_project
 from infra.local.children import CannotStart, Children, Say
 from infra.local.data_folder import held
+from infra.local.doorbell import Doorbell, embedded_sqs, in_memory, somebody_elses
 from infra.local.environment import children_env, names_a_model, offline_model_env
 from infra.local.event_source import EventSource, Pace
 from infra.local.ledger import Ledger
-from infra.local.memory_queue import MemoryQueue
 from infra.local.messages import MessagesServer
 from infra.local.pool import Pool
 from infra.local.postgres import postgres
-from infra.local.queue_socket import served
-from infra.local.queues import Source
-from infra.local.sqs_queue import SqsSource
-from infra.local.sqs_server import Redrive, sqs_server
-from infra.local.workers import Invocation, InvocationFailed, Worker, WorkerSpec, start_worker
+from infra.local.queues import Redrive, Source
+from infra.local.workers import Worker, WorkerSpec
 
 HANDLERS = {"step": "functions.step.handler.handler", "sweep": "functions.sweep.handler.handler"}
-CHECK = {"check": "infra.local.check.handler"}
-CHECK_TIMEOUT = 120.0
-MAX_RECEIVES = 10
 LAST_STEPS = 2.0  # seconds for steps under way when the stack is told to stop
+TIMES_THE_TIMEOUT = 6  # visibility, as AWS advises
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +37,33 @@ class Options:
 
     config: Path = Path("langgraph.json")
     port: int = 2024
-    data: Path | None = None  # default .baton beside the project's file
+    data: Path | None = None  # default: .baton beside the project's file
     workers: int = 2
     queue: Literal["sqs", "memory"] = "sqs"
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     handlers: Mapping[str, str] = field(default_factory=lambda: dict(HANDLERS))
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    wrap: Callable[[Source], Source] = lambda source: source  # to lose and repeat messages
+    wrap: Callable[[Source], Source] = lambda source: source  # to lose or repeat messages
 
 
 def silence(who: str, line: str) -> None:
-    """Nobody listens to the children."""
+    """Hear the children out and tell nobody."""
 
 
 class Stack:
-    """Up while the `async with` block lasts; raises CannotStart when a part does not come up.
-
-    `url`, `database_url` and `queue_url` are where the parts are, `workers` who does what.
-    """
+    """Up while its `async with` block lasts; raises CannotStart when a part does not come up."""
 
     def __init__(self, options: Options, *, say: Say = silence) -> None:
         self.options = options
         self.config = options.config.resolve()
         self.data = (options.data or self.config.parent / ".baton").resolve()
-        self.say = say
-        self.url = self.database_url = self.queue_url = ""
-        self.offline_model_url: str | None = None
-        self.migrated: list[str] = []
+        self.url = ""
+        self.database_url = ""
+        self.queue_url = ""
+        self.offline_model_url = ""  # empty when the environment names a real model
         self.graphs: list[str] = []
-        self._env: dict[str, str] = {}
+        self.left_behind: list[str] = []  # processes of a killed stack that were ended
+        self._say = say
 
     @property
     def workers(self) -> list[Worker]:
@@ -82,3 +73,94 @@ class Stack:
     async def serve(self) -> None:
         """Until it is cancelled; raises what broke the event source."""
         await asyncio.shield(self._ringing)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as parts:
+            try:
+                await self._start(parts)
+            except CannotStart:
+                raise
+            except AgentError as error:
+                raise CannotStart(str(error)) from error
+            self._parts = parts.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ringing.cancel()
+        await asyncio.gather(self._ringing, return_exceptions=True)
+        try:
+            await self._events.drain(seconds=LAST_STEPS)
+        finally:
+            await self._parts.aclose()
+
+    async def _start(self, parts: AsyncExitStack) -> None:
+        Registry(self.config)
+        folder = parts.enter_context(held(self.data))
+        listening = parts.enter_context(listen(self.options.port))
+        self.url = f"http://{HOST}:{listening.getsockname()[1]}"
+        ledger = Ledger(folder / "processes.json")
+        self.left_behind = ledger.end_leftovers()
+        children = await parts.enter_async_context(Children(ledger, self._say))
+        env = children_env(self.options.environ, self.config)
+        home = self.config.parent
+        self.graphs, self.database_url, doorbell = await together(
+            check_project(self.config, children, WorkerSpec({}, env, home)),
+            self._database(parts, children),
+            parts.enter_async_context(self._doorbell(children, env)),
+        )
+        self.queue_url = doorbell.url
+        env = await self._with_model(parts, {**env, **doorbell.env})
+        env |= {"DATABASE_URL": self.database_url, "QUEUE_URL": self.queue_url}
+        self._pool = Pool(
+            children, WorkerSpec(self.options.handlers, env, home), size=self.options.workers
+        )
+        await together(
+            parts.enter_async_context(api(listening, children, env, home)),
+            parts.enter_async_context(self._pool),
+        )
+        self._ring(self.options.wrap(doorbell.source))
+
+    def _ring(self, source: Source) -> None:
+        self._events = EventSource(source, self._pool, self.options.pace, self._say)
+        self._ringing = asyncio.create_task(self._events.run())
+
+    async def _database(self, parts: AsyncExitStack, children: Children) -> str:
+        """Where the migrated database is."""
+        url = self.options.environ.get("DATABASE_URL", "")
+        direct = url and self.options.environ.get("MIGRATION_DATABASE_URL", url)
+        url = url or await parts.enter_async_context(postgres(self.data, children))
+        await migrate(direct or url)
+        return url
+
+    def _doorbell(
+        self, children: Children, env: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Doorbell]:
+        redrive = Redrive(visibility=TIMES_THE_TIMEOUT * self.options.pace.step_timeout)
+        if url := self.options.environ.get("QUEUE_URL"):
+            return somebody_elses(url)
+        if self.options.queue == "memory":
+            return in_memory(redrive)
+        return embedded_sqs(children, env, redrive)
+
+    async def _with_model(self, parts: AsyncExitStack, env: dict[str, str]) -> dict[str, str]:
+        if names_a_model(env):
+            return env
+        self.offline_model_url = (await parts.enter_async_context(MessagesServer())).url
+        return offline_model_env(env, self.offline_model_url)
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All results; when one fails, the others are called off before its error is raised."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from infra.local.events import ACCOUNT
 
@@ -53,10 +53,10 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)  # a program the user's code starts must not keep it open
     handlers = {name: _load(path) for name, path in json.loads(sys.argv[2]).items()}
-    with channel, channel.makefile("rwb") as stream:
-        _write(stream, {"ready": os.getpid()})
-        for line in stream:
-            _write(stream, _invoke(handlers, json.loads(line)))
+    with channel, channel.makefile("rb") as lines:
+        _answer(channel, {"ready": os.getpid()})
+        for line in lines:
+            _answer(channel, _invoke(handlers, json.loads(line)))
 
 
 def _load(path: str) -> Handler:
@@ -76,9 +76,8 @@ def _invoke(handlers: dict[str, Handler], asked: dict[str, Any]) -> dict[str, An
     return {"answer": answer}
 
 
-def _write(stream: BinaryIO, message: dict[str, Any]) -> None:
-    stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-    stream.flush()
+def _answer(channel: socket.socket, message: dict[str, Any]) -> None:
+    channel.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
 
 if __name__ == "__main__":

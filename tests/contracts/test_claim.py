@@ -111,6 +111,7 @@ async def test_a_refused_message_takes_nothing_from_the_holder(store: Store) -> 
 async def test_a_step_is_taken_over_when_its_lease_is_over(store: Store) -> None:
     _, job = await started(store)
     first = await take(store, job, lease=60)
+    assert await verdict(store, job, now=datetime.now(UTC) + timedelta(seconds=55)) is Verdict.BUSY
     second = await take(store, job, now=datetime.now(UTC) + timedelta(seconds=61))
     assert second.fence > first.fence
     assert (first.attempts, second.attempts) == (1, 2)

@@ -85,6 +85,23 @@ async def test_a_take_over_that_waited_for_a_save_starts_from_what_it_saved(lab:
     assert plain(answer.stored) == plain(await lab.store.load(job.thread_id, "", "c1"))
 
 
+async def test_a_take_over_that_waited_for_part_of_the_step_starts_from_it(lab: Lab) -> None:
+    _, job = await started(lab.store)
+    slow = await take(lab.store, job, lease=0)
+    advanced, answer = await lab.in_order(
+        job.thread_id,
+        lab.store.advance(slow, step_to("c1", Ending.PARTIAL)),
+        lab.another().claim(job, lease=60),
+    )
+    assert advanced == Advanced(job)
+    if isinstance(answer, Refusal):
+        assert answer.verdict is Verdict.BUSY
+        answer = await lab.store.claim(job, lease=60)
+    assert isinstance(answer, Claim), answer
+    assert (answer.head, answer.attempts, run_of(answer).input_applied) == ("c1", 1, True)
+    assert plain(answer.stored) == plain(await lab.store.load(job.thread_id, "", "c1"))
+
+
 async def test_a_take_over_sees_the_pending_writes_saved_while_it_waited(lab: Lab) -> None:
     _, job = await started(lab.store)
     first = await take(lab.store, job, lease=0)

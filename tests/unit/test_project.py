@@ -24,7 +24,7 @@ def files() -> Iterator[Path]:
     """Every file of the project that a person wrote, hidden folders but .ci left out."""
     for folder, below, names in os.walk(ROOT):
         below[:] = [b for b in below if b not in GENERATED and (b == ".ci" or b[0] != ".")]
-        yield from (Path(folder, name) for name in names if not name.endswith(".pyc"))
+        yield from (Path(folder, n) for n in names if not n.endswith(".pyc") and n != ".coverage")
 
 
 def modules() -> list[Path]:

@@ -18,9 +18,9 @@ class MemorySweep(MemoryTables):
         silent = [
             row
             for row in self.tables.threads.values()
-            if _waits_for_a_ring(row, now) and _last_heard(row) < quiet_since
+            if row.thread.active_run_id and _quiet_from(row) < quiet_since
         ]
-        silent = sorted(silent, key=_last_heard)[:limit]
+        silent = sorted(silent, key=_quiet_from)[:limit]
         for row in silent:
             row.rung_at = now
         threads = [row.thread for row in silent]
@@ -57,13 +57,10 @@ class MemorySweep(MemoryTables):
         return sum(ns == ROOT for ns, _ in checkpoints) > 1
 
 
-def _waits_for_a_ring(row: ThreadRow, now: datetime) -> bool:
-    return row.thread.active_run_id is not None and not row.leased(now) and not row.asleep(now)
-
-
-def _last_heard(row: ThreadRow) -> datetime:
-    heard = (row.thread.updated_at, row.rung_at, row.wake_at, row.lease_until)
-    return max(time for time in heard if time)
+def _quiet_from(row: ThreadRow) -> datetime:
+    """When it last moved or was rung, or, in the future, when its lease ends or it is due."""
+    times = (row.thread.updated_at, row.rung_at, row.wake_at, row.lease_until)
+    return max(time for time in times if time)
 
 
 def _is_past_ttl(row: ThreadRow, now: datetime) -> bool:

@@ -110,7 +110,7 @@ class Tables:
         self.requests = {k: found for k, found in self.requests.items() if found[1] != run_id}
 
     def add_thread(self, thread: Thread) -> ThreadRow:
-        row = ThreadRow(thread, fence=self.highest_fence)
+        row = ThreadRow(thread, fence=self.highest_fence + 1)
         self.threads[thread.thread_id] = row
         return row
 

@@ -1,0 +1,63 @@
+"""The command line: `baton dev`."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra.local.children import CannotStart
+from infra.local.console import Terminal
+from infra.local.event_source import Pace
+from infra.local.stack import Options, Stack
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+@click.version_option(package_name="baton")
+def main() -> None:
+    """Baton runs LangGraph threads step by step: HTTP, a queue, Postgres."""
+
+
+@main.command()
+@click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
+@click.option("--port", type=click.IntRange(0, 65535), default=2024, help="Of the API; 0 picks.")
+@click.option("--data", type=FOLDER, help="Where data stays.  [default: .baton beside --config]")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, help="Steps that run at once.")
+@click.option("--queue", type=click.Choice(["sqs", "memory"]), default="sqs", help="Its kind.")
+@click.option("--step-timeout", type=click.FloatRange(1, 900), default=60.0, help="Seconds.")
+def dev(step_timeout: float, **options: Any) -> None:
+    """Run the whole stack on this machine, on loopback only, until Ctrl-C.
+
+    DATABASE_URL and QUEUE_URL in the environment are used instead of an embedded Postgres and SQS.
+    """
+    sys.exit(asyncio.run(run(Options(pace=Pace(step_timeout=step_timeout), **options))))
+
+
+async def run(options: Options) -> int:
+    """Until a signal; the exit status."""
+    terminal = Terminal()
+    serving = asyncio.ensure_future(_serve(options, terminal))
+    loop = asyncio.get_running_loop()
+    for number in STOPPING:
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except CannotStart as error:
+        terminal.problem(str(error))
+        return 1
+    except asyncio.CancelledError:
+        terminal.note("Stopped", "")
+    return 0
+
+
+async def _serve(options: Options, terminal: Terminal) -> None:
+    terminal.note("Baton", f"starting {options.config}")
+    async with Stack(options, say=terminal.say) as stack:
+        terminal.up(stack)
+        await stack.serve()

@@ -1,0 +1,114 @@
+"""`baton demo`: a research run over HTTP whose worker is killed on the way."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+
+from graph.agents.documents import index_folder
+from infra.local.stack import Options, Stack
+
+PROJECT = Path(__file__).parents[2] / "langgraph.json"
+DOCUMENTS = Path(__file__).parent / "documents"
+QUESTION = "How did the Fresnel lens change lighthouses, and what did keepers do in fog?"
+STEP_TIMEOUT = 5.0  # seconds; a dead worker's step is free again when its lease ends
+MODEL_LATENCY = 0.4  # seconds that the offline model takes, as a model takes some
+KILL_AFTER = 2  # steps
+
+
+@dataclass
+class Follower:
+    """Prints each step as it is taken, from the workers' logs; says when it is time to kill."""
+
+    console: Console
+    names: dict[str, str] = field(default_factory=dict)  # invocation -> who
+    taken: int = 0
+    time_to_kill: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, who: str, line: str) -> None:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return
+        if not isinstance(record, dict) or record.get("message") != "step":
+            return
+        self.taken += 1
+        nodes = ", ".join(record["tasks"])
+        self.console.print(
+            f"  step {record['seq']}  [bold]{escape(nodes):<8}[/bold] {record['outcome']:<5}"
+            f" {record['ms']:>6.0f} ms  {who}, invocation {record['invocation'][:8]}"
+        )
+        if self.taken == KILL_AFTER:
+            self.time_to_kill.set()
+
+
+async def demo(options: Options, *, documents: Path, question: str, console: Console) -> int:
+    """Returns the exit status: 0 when the report was written in spite of the kill."""
+    began = time.monotonic()
+    follower = Follower(console)
+    pace = replace(options.pace, step_timeout=STEP_TIMEOUT, batch_size=1)
+    options = replace(options, pace=pace, offline_latency=MODEL_LATENCY)
+    async with Stack(options, say=follower.hear) as stack:
+        console.print(f"The stack is up after {time.monotonic() - began:.1f} s: API {stack.url}")
+        counts = await index_folder(stack.database_url, documents)
+        console.print(f"Indexed {documents.name}/ in Postgres: {counts}")
+        console.print(f"Asking the agent [bold]research[/bold]: {escape(question)}\n")
+        client = get_client(url=stack.url)
+        killer = asyncio.create_task(kill_one(stack, follower, console))
+        thread = await client.threads.create()
+        run = await client.runs.create(
+            thread["thread_id"], "research", input={"question": question}
+        )
+        values: Any = await client.runs.join(thread["thread_id"], run["run_id"])
+        killed = await killer
+        await tell(client, thread["thread_id"], killed, console)
+        if stack.offline_model_url:
+            console.print("No ANTHROPIC_API_KEY is set: an offline stand-in answered for the model.")
+    if not isinstance(values, dict) or not values.get("report"):
+        console.print(f"[red]The run ended without a report:[/red] {escape(str(values))}")
+        return 1
+    console.rule("The report")
+    console.print(Markdown(values["report"]))
+    console.print(f"\nDone in {time.monotonic() - began:.1f} s. Data stays in {options.data}.")
+    return 0
+
+
+async def kill_one(stack: Stack, follower: Follower, console: Console) -> int:
+    """SIGKILL the worker that takes the next step, in the middle of it; its pid."""
+    await follower.time_to_kill.wait()
+    while True:
+        busy = [w for w in stack.workers if w.invocation and w.invocation.function == "step"]
+        if busy:
+            await asyncio.sleep(MODEL_LATENCY / 2)
+            if busy[0].invocation:
+                break
+        await asyncio.sleep(0.01)
+    victim = busy[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    console.print(
+        f"  [red]kill -9 {victim.pid}[/red]: {victim.name} dies in the middle of a step;"
+        f" its lease ends in at most {STEP_TIMEOUT:.0f} s"
+    )
+    return victim.pid
+
+
+async def tell(
+    client: LangGraphClient, thread_id: str, killed: int, console: Console
+) -> None:
+    """What the thread's own history says about who made it."""
+    history = await client.threads.get_history(thread_id, limit=100)
+    made = {str((state["metadata"] or {}).get("invocation")) for state in history}
+    console.print(
+        f"\nThe thread went on without process {killed}: {len(history)} checkpoints in its history,"
+        f" made by {len(made)} invocations, none twice."
+    )

@@ -1,0 +1,49 @@
+"""The stack's queue: an embedded SQS, one in memory, or one that somebody else runs."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import boto3
+
+from graph.errors import Unavailable
+from infra.local.children import CannotStart, Children
+from infra.local.memory_queue import MemoryQueue
+from infra.local.queue_socket import served
+from infra.local.queues import Redrive, Source
+from infra.local.sqs_queue import SqsSource
+from infra.local.sqs_server import sqs_server
+
+
+@dataclass(frozen=True, slots=True)
+class Doorbell:
+    """A queue: what receives from it, and what those need to know who send to it."""
+
+    source: Source
+    url: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def embedded_sqs(
+    children: Children, env: Mapping[str, str], redrive: Redrive
+) -> AsyncIterator[Doorbell]:
+    async with sqs_server(children, env, redrive) as (source, endpoint):
+        yield Doorbell(source, source.url, {"AWS_ENDPOINT_URL_SQS": endpoint})
+
+
+@contextlib.asynccontextmanager
+async def in_memory(redrive: Redrive) -> AsyncIterator[Doorbell]:
+    queue = MemoryQueue(redrive)
+    async with served(queue) as path:
+        yield Doorbell(queue, f"unix://{path}")
+
+
+@contextlib.asynccontextmanager
+async def somebody_elses(url: str) -> AsyncIterator[Doorbell]:
+    """An SQS queue that AWS's usual variables lead to; raises CannotStart when they do not."""
+    try:
+        source = await SqsSource.open(boto3.client("sqs"), url)
+    except Unavailable as error:
+        raise CannotStart(f"QUEUE_URL is {url}, but {error}") from error
+    yield Doorbell(source, url)

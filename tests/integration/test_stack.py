@@ -1,0 +1,331 @@
+"""`baton dev` and the Stack behind it, with every part real."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+
+from infra.local.event_source import Pace
+from infra.local.ledger import start_of
+from infra.local.queues import Message, Source
+from infra.local.stack import Options, Stack
+
+COUNTER = Path(__file__).parents[1] / "fixtures" / "projects" / "counter" / "langgraph.json"
+BATON = Path(sys.executable).with_name("baton")
+OURS = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "QUEUE_URL")
+ENVIRON = {key: value for key, value in os.environ.items() if key not in OURS}
+UP = 60.0
+STOPPED = 10.0
+
+
+def options(data: Path, **changes: Any) -> Options:
+    told = {"config": COUNTER, "port": 0, "queue": "memory", "environ": ENVIRON, **changes}
+    return Options(data=data, **told)
+
+
+async def count_to_three(url: str, thread_id: str | None = None) -> Any:
+    """Run the project's graph; the thread's id and the values its run ended with."""
+    client = get_client(url=url)
+    thread_id = thread_id or (await client.threads.create())["thread_id"]
+    values = await client.runs.wait(thread_id, "counter", input={"counted": [], "pids": []})
+    return thread_id, values
+
+
+@pytest.mark.parametrize("queue", ["sqs", "memory"])
+async def test_a_thread_runs_and_its_data_survives_a_restart(tmp_path: Path, queue: str) -> None:
+    async with Stack(options(tmp_path, queue=queue)) as stack:
+        assert httpx.get(f"{stack.url}/ok").status_code == 200
+        assert stack.graphs == ["counter"]
+        workers = {worker.pid for worker in stack.workers}
+        thread_id, values = await count_to_three(stack.url)
+
+    assert values["counted"] == [0, 2, 4]
+    assert set(values["pids"]) <= workers
+    async with Stack(options(tmp_path, queue=queue)) as stack:
+        state = await get_client(url=stack.url).threads.get_state(thread_id)
+    assert state["values"] == values
+
+
+class Twice:
+    """A source that delivers every message a second time."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._again: list[Message] = []
+        self.delivered = 0
+
+    @property
+    def arn(self) -> str:
+        return self._source.arn
+
+    async def receive(self, limit: int) -> list[Message]:
+        received = self._again or await self._source.receive(limit)
+        self._again = [] if self._again else list(received)
+        self.delivered += len(received)
+        return received
+
+    async def delete(self, messages: Sequence[Message]) -> None:
+        await self._source.delete(messages)
+
+    async def release(self, messages: Sequence[Message], *, after: float) -> None:
+        await self._source.release(messages, after=after)
+
+
+async def test_a_wrapped_source_can_deliver_everything_twice(tmp_path: Path) -> None:
+    sources: list[Twice] = []
+
+    def wrap(source: Source) -> Source:
+        sources.append(Twice(source))
+        return sources[-1]
+
+    async with Stack(options(tmp_path, wrap=wrap, pace=Pace(batch_size=1))) as stack:
+        _, values = await count_to_three(stack.url)
+
+    assert values["counted"] == [0, 2, 4]
+    assert sources[0].delivered >= 6
+
+
+async def test_a_killed_api_is_started_again_and_requests_wait_for_it(tmp_path: Path) -> None:
+    async with Stack(options(tmp_path)) as stack, httpx.AsyncClient(timeout=30) as client:
+        before = processes(tmp_path)
+        (api,) = [one["pid"] for one in before if one["name"] == "api"]
+        os.kill(api, signal.SIGKILL)
+
+        assert (await client.get(f"{stack.url}/ok")).status_code == 200
+
+        (after,) = [one["pid"] for one in processes(tmp_path) if one["name"] == "api"]
+        assert after != api
+
+
+async def test_a_killed_postgres_is_started_again_with_its_data(tmp_path: Path) -> None:
+    async with Stack(options(tmp_path)) as stack:
+        thread_id, _ = await count_to_three(stack.url)
+        (postgres,) = [one["pid"] for one in processes(tmp_path) if one["name"] == "postgres"]
+        os.kill(postgres, signal.SIGKILL)
+        async with asyncio.timeout(UP):
+            while all(one["name"] != "postgres" for one in processes(tmp_path)) or (
+                start_of(postgres) is not None
+            ):
+                await asyncio.sleep(0.05)
+
+        _, values = await patiently(lambda: count_to_three(stack.url, thread_id))
+
+    assert values["counted"] == [0, 2, 4]
+
+
+async def patiently(ask: Any) -> Any:
+    """Ask again while the answer is an error of the server's."""
+    async with asyncio.timeout(UP):
+        while True:
+            try:
+                return await ask()
+            except Exception as error:
+                status = getattr(getattr(error, "response", None), "status_code", 0)
+                if status < 500:
+                    raise
+                await asyncio.sleep(0.2)
+
+
+async def test_the_environments_database_is_used_instead_of_an_embedded_one(
+    tmp_path: Path, database_url: str, direct_url: str
+) -> None:
+    urls = {"DATABASE_URL": database_url, "MIGRATION_DATABASE_URL": direct_url}
+    async with Stack(options(tmp_path, environ={**ENVIRON, **urls})) as stack:
+        _, values = await count_to_three(stack.url)
+        assert stack.database_url == database_url
+
+    assert values["counted"] == [0, 2, 4]
+    assert not (tmp_path / "postgres").exists()
+
+
+async def test_everything_listens_on_loopback_only(tmp_path: Path) -> None:
+    async with Stack(options(tmp_path, queue="sqs")):
+        pids = [one["pid"] for one in processes(tmp_path)]
+        addresses = listening([*pids, os.getpid()])
+
+    assert len(addresses) >= 3
+    assert {address.partition(":")[0] for address in addresses} == {"0100007F"}
+
+
+def listening(pids: Sequence[int]) -> set[str]:
+    """The TCP addresses, in hexadecimal, on which any of the processes accepts connections."""
+    held = set()
+    for pid in pids:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                held.add(os.readlink(fd))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
+                found.add(fields[1])
+    return found
+
+
+def processes(data: Path) -> list[dict[str, Any]]:
+    """The stack's own ledger of what it has started."""
+    ledger: list[dict[str, Any]] = json.loads((data / "processes.json").read_text())
+    return ledger
+
+
+class Dev:
+    """A running `baton dev`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, data: Path) -> None:
+        self.process = process
+        self.data = data
+        self.said: list[str] = []
+
+    async def up(self) -> str:
+        """Its URL."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(UP):
+            while line := (await self.process.stdout.readline()).decode():
+                self.said.append(line)
+                if line.startswith("Ready at "):
+                    return line.split()[2].rstrip(".")
+        raise AssertionError("".join(self.said))
+
+    async def ended(self, *, within: float = STOPPED) -> int:
+        """Its exit status."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(within):
+            rest = await self.process.stdout.read()
+            self.said += rest.decode().splitlines(keepends=True)
+            return await self.process.wait()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.said)
+
+
+@contextlib.asynccontextmanager
+async def dev(data: Path, *arguments: str, config: Path = COUNTER) -> AsyncIterator[Dev]:
+    told = ["--port", "0", "--queue", "memory", "--config", str(config), "--data", str(data)]
+    process = await asyncio.create_subprocess_exec(
+        *(str(BATON), "dev", *told, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=ENVIRON,
+        start_new_session=True,
+    )
+    try:
+        yield Dev(process, data)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_told_to_stop_it_ends_all_it_started_quickly_and_quietly(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with dev(tmp_path) as running:
+        await running.up()
+        pids = [one["pid"] for one in processes(tmp_path)]
+        running.process.send_signal(number)
+
+        assert await running.ended(within=5) == 0
+
+    assert len(pids) >= 4
+    assert [pid for pid in pids if start_of(pid)] == []
+    assert running.said[-1].startswith("Stopped")
+    assert "Traceback" not in running.text
+
+
+async def test_told_to_stop_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
+    async with dev(tmp_path) as running:
+        async with asyncio.timeout(UP):
+            while not (tmp_path / "postgres.log").exists():
+                await asyncio.sleep(0.01)
+        pids = [one["pid"] for one in processes(tmp_path)]
+        running.process.send_signal(signal.SIGTERM)
+
+        assert await running.ended() == 0
+
+    assert [pid for pid in pids if start_of(pid)] == []
+    assert "Traceback" not in running.text
+
+
+async def test_after_a_kill_nothing_lives_on_and_the_next_goes_on(tmp_path: Path) -> None:
+    async with dev(tmp_path) as killed:
+        thread_id, values = await count_to_three(await killed.up())
+        pids = [one["pid"] for one in processes(tmp_path)]
+        killed.process.kill()
+        await killed.ended()
+
+    async with dev(tmp_path) as running:
+        url = await running.up()
+        assert [pid for pid in pids if start_of(pid)] == []
+        state = await get_client(url=url).threads.get_state(thread_id)
+
+    assert state["values"] == values
+
+
+async def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    async with dev(tmp_path) as first:
+        url = await first.up()
+        before = processes(tmp_path)
+        async with dev(tmp_path) as second:
+            assert await second.ended(within=UP) == 1
+
+        assert f"(process {first.process.pid}) uses {tmp_path}" in second.said[-1]
+        assert processes(tmp_path) == before
+        assert httpx.get(f"{url}/ok").status_code == 200
+
+
+async def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with dev(tmp_path, "--port", port) as refused:
+            started = time.monotonic()
+            assert await refused.ended(within=UP) == 1
+
+    assert f"port {port} cannot be used" in refused.said[-1]
+    assert not (tmp_path / "postgres").exists(), f"{time.monotonic() - started:.1f} s"
+
+
+BROKEN = {
+    "missing": (None, "there is no"),
+    "not json": ("{", "cannot be read as JSON"),
+    "no graphs": ("{}", "names no graphs"),
+    "no file": ('{"graphs": {"g": "./nowhere.py:graph"}}', "nowhere.py"),
+    "no variable": ('{"graphs": {"g": "./good.py:other"}}', "has no 'other'"),
+    "raises": ('{"graphs": {"g": "./bad.py:graph"}}', "out of order"),
+    "exits": ('{"graphs": {"g": "./leaves.py:graph"}}', "died"),
+    "no graph": ('{"graphs": {"g": "./good.py:number"}}', "not a LangGraph graph"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_broken_project_is_one_clear_line(tmp_path: Path, fault: str) -> None:
+    text, names = BROKEN[fault]
+    config = tmp_path / "langgraph.json"
+    if text is not None:
+        config.write_text(text)
+    (tmp_path / "good.py").write_text("number = 3\n")
+    (tmp_path / "bad.py").write_text("raise RuntimeError('out of order')\n")
+    (tmp_path / "leaves.py").write_text("import os\nos._exit(3)\n")
+    data = tmp_path / "data"
+
+    async with dev(data, config=config) as refused:
+        assert await refused.ended(within=UP) == 1
+
+    assert refused.said[-1].startswith("baton: ")
+    assert names in refused.said[-1]
+    assert "Traceback" not in refused.text
+    if (data / "processes.json").exists():
+        assert processes(data) == []

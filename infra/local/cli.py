@@ -42,10 +42,14 @@ def dev(step_timeout: float, **options: Any) -> None:
 async def run(options: Options) -> int:
     """Until a signal; the exit status."""
     terminal = Terminal()
-    serving = asyncio.ensure_future(_serve(options, terminal))
-    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()  # again and again for all it matters: stopping takes seconds
     for number in STOPPING:
-        loop.add_signal_handler(number, serving.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    serving = asyncio.create_task(_serve(options, terminal))
+    waiting = asyncio.create_task(told_to_stop.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    serving.cancel()
     try:
         await serving
     except CannotStart as error:

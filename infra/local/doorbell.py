@@ -4,15 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-import boto3
-
 from graph.errors import Unavailable
 from infra.local.children import CannotStart, Children
 from infra.local.memory_queue import MemoryQueue
 from infra.local.queue_socket import served
 from infra.local.queues import Redrive, Source
-from infra.local.sqs_queue import SqsSource
-from infra.local.sqs_server import sqs_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +24,8 @@ class Doorbell:
 async def embedded_sqs(
     children: Children, env: Mapping[str, str], redrive: Redrive
 ) -> AsyncIterator[Doorbell]:
+    from infra.local.sqs_server import sqs_server  # noqa: PLC0415 - boto3 loads late
+
     async with sqs_server(children, env, redrive) as (source, endpoint):
         yield Doorbell(source, source.url, {"AWS_ENDPOINT_URL_SQS": endpoint})
 
@@ -42,6 +40,10 @@ async def in_memory(redrive: Redrive) -> AsyncIterator[Doorbell]:
 @contextlib.asynccontextmanager
 async def somebody_elses(url: str) -> AsyncIterator[Doorbell]:
     """An SQS queue that AWS's usual variables lead to; raises CannotStart when they do not."""
+    import boto3  # noqa: PLC0415 - loads late
+
+    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415
+
     try:
         source = await SqsSource.open(boto3.client("sqs"), url)
     except Unavailable as error:

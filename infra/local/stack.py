@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graph.adapters.migrations import migrate
 from graph.adapters.registry import Registry
@@ -20,11 +21,13 @@ from infra.local.doorbell import Doorbell, embedded_sqs, in_memory, somebody_els
 from infra.local.environment import children_env, names_a_model, offline_model_env
 from infra.local.event_source import EventSource, Pace
 from infra.local.ledger import Ledger
-from infra.local.messages import MessagesServer
 from infra.local.pool import Pool
 from infra.local.postgres import postgres
 from infra.local.queues import Redrive, Source
 from infra.local.workers import Worker, WorkerSpec
+
+if TYPE_CHECKING:
+    from infra.local.messages import MessagesServer
 
 HANDLERS = {"step": "functions.step.handler.handler", "sweep": "functions.sweep.handler.handler"}
 LAST_STEPS = 2.0  # seconds for steps under way when the stack is told to stop
@@ -108,14 +111,14 @@ class Stack:
         children = await parts.enter_async_context(Children(ledger, self._say))
         env = children_env(self.options.environ, self.config)
         home = self.config.parent
-        self.graphs, self.database_url, doorbell = await together(
+        self.graphs, self.database_url, doorbell, env = await together(
             check_project(self.config, children, WorkerSpec({}, env, home)),
             self._database(parts, children),
             parts.enter_async_context(self._doorbell(children, env)),
+            self._with_model(parts, env),
         )
         self.queue_url = doorbell.url
-        env = await self._with_model(parts, {**env, **doorbell.env})
-        env |= {"DATABASE_URL": self.database_url, "QUEUE_URL": self.queue_url}
+        env |= {**doorbell.env, "DATABASE_URL": self.database_url, "QUEUE_URL": self.queue_url}
         self._pool = Pool(
             children, WorkerSpec(self.options.handlers, env, home), size=self.options.workers
         )
@@ -150,7 +153,9 @@ class Stack:
     async def _with_model(self, parts: AsyncExitStack, env: dict[str, str]) -> dict[str, str]:
         if names_a_model(env):
             return env
-        self.offline_model_url = (await parts.enter_async_context(MessagesServer())).url
+        module = await asyncio.to_thread(import_module, "infra.local.messages")  # loads LangGraph
+        server: MessagesServer = await parts.enter_async_context(module.MessagesServer())
+        self.offline_model_url = server.url
         return offline_model_env(env, self.offline_model_url)
 
 

@@ -7,7 +7,9 @@ CREATE TABLE threads (
                   CHECK (status IN ('idle', 'busy', 'interrupted', 'error')),
     -- The step protocol.
     seq           bigint NOT NULL DEFAULT 0,   -- the step the thread waits for
-    fence         bigint NOT NULL DEFAULT 0,   -- moved by every claim and by every end of one
+    -- Moved by every claim and by every end of one. A thread that is made again after it was deleted
+    -- begins above its old fences.
+    fence         bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint,
     lease_until   timestamptz,
     wake_at       timestamptz,                 -- not to be stepped before
     attempts      integer NOT NULL DEFAULT 0,  -- claims since the thread last moved
@@ -64,8 +66,8 @@ CREATE TABLE checkpoints (
     ns            text NOT NULL,
     checkpoint_id text NOT NULL,
     parent_id     text,
-    seq           bigint NOT NULL,   -- the step that made it, and its place in there: clocks differ
-    place         integer NOT NULL,
+    written       timestamptz NOT NULL,  -- by the database's clock, while the thread's row is locked
+    place         integer NOT NULL,      -- among those written at once
     metadata      jsonb NOT NULL,
     blob_ids      bytea[] NOT NULL DEFAULT '{}',
     body          bytea NOT NULL,

@@ -41,7 +41,7 @@ class CheckpointRows:
 
     async def put(self, thread_id: str, rows: Rows) -> None:
         params = {"thread_id": thread_id, "head": newest_root(rows)}
-        await self.db.all("put", params | row_params(rows, made_by=0))
+        await self.db.all("put", params | row_params(rows))
 
     async def delete_checkpoints(
         self, *, thread_id: str | None = None, run_ids: Sequence[str] = ()

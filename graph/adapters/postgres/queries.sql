@@ -82,7 +82,7 @@ SELECT t.seq, t.active_run_id, held.fence, held.head
 WITH mine AS (
     UPDATE threads SET head = coalesce(%(head)s, head), updated_at = clock_timestamp()
      WHERE thread_id = %(thread_id)s AND fence = %(fence)s
-    RETURNING thread_id, seq, active_run_id
+    RETURNING thread_id, seq, active_run_id, clock_timestamp() AS written
 ), run AS (
     UPDATE runs SET input_applied = input_applied OR %(input_applied)s
       FROM mine
@@ -98,7 +98,8 @@ WITH mine AS (
            fence = fence + 1,
            lease_until = NULL,
            attempts = 0,
-           wake_at = clock_timestamp() + make_interval(secs => %(wake_in)s),
+           wake_at = CASE WHEN %(edits)s THEN wake_at
+                          ELSE clock_timestamp() + make_interval(secs => %(wake_in)s) END,
            rung_at = NULL,
            head = coalesce(%(head)s, head),
            active_run_id = CASE WHEN %(ends)s THEN queued[1] ELSE active_run_id END,
@@ -112,7 +113,7 @@ WITH mine AS (
                         THEN %(error)s::jsonb ELSE error END,
            updated_at = clock_timestamp()
      WHERE thread_id = %(thread_id)s AND fence = %(fence)s
-    RETURNING thread_id, seq, active_run_id, head, wake_at
+    RETURNING thread_id, seq, active_run_id, head, wake_at, clock_timestamp() AS written
 ), run AS (
     UPDATE runs
        SET status = CASE WHEN %(ends)s THEN %(run_status)s ELSE status END,
@@ -124,7 +125,7 @@ WITH mine AS (
       FROM mine
      WHERE run_id = %(run_id)s AND (%(ends)s OR NOT input_applied)
 ), {rows}
-SELECT seq - %(steps)s AS made_by, seq, active_run_id IS NOT NULL AS active,
+SELECT seq, active_run_id IS NOT NULL AS active,
        extract(epoch FROM wake_at - clock_timestamp())::float8 AS due_in
   FROM mine;
 
@@ -132,8 +133,8 @@ SELECT seq - %(steps)s AS made_by, seq, active_run_id IS NOT NULL AS active,
 -- The part of a statement that stores checkpoints, blobs and writes for the thread in `mine`.
 new_checkpoints AS (
     INSERT INTO checkpoints
-           (thread_id, ns, checkpoint_id, parent_id, seq, place, metadata, blob_ids, body)
-    SELECT mine.thread_id, c.ns, c.id, c.parent_id, %(made_by)s, c.place, c.metadata,
+           (thread_id, ns, checkpoint_id, parent_id, written, place, metadata, blob_ids, body)
+    SELECT mine.thread_id, c.ns, c.id, c.parent_id, mine.written, c.place, c.metadata,
            ARRAY(SELECT decode(b, 'hex') FROM jsonb_array_elements_text(c.blob_ids) b), c.body
       FROM mine, unnest(%(c_ns)s::text[], %(c_id)s::text[], %(c_parent)s::text[],
                         %(c_metadata)s::jsonb[], %(c_blobs)s::jsonb[], %(c_body)b::bytea[])
@@ -175,7 +176,7 @@ SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, 
   LEFT JOIN threads t ON t.thread_id = c.thread_id AND c.ns = ''
  WHERE c.thread_id = %(thread_id)s AND c.ns = %(ns)s
    AND (%(checkpoint_id)s::text IS NULL OR c.checkpoint_id = %(checkpoint_id)s)
- ORDER BY (c.checkpoint_id = t.head) DESC NULLS LAST, c.seq DESC, c.place DESC,
+ ORDER BY (c.checkpoint_id = t.head) DESC NULLS LAST, c.written DESC, c.place DESC,
           c.checkpoint_id DESC
  LIMIT 1;
 
@@ -195,11 +196,11 @@ SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, 
  WHERE (%(thread_id)s::text IS NULL OR c.thread_id = %(thread_id)s)
    AND (%(ns)s::text IS NULL OR c.ns = %(ns)s)
    AND (%(metadata)s::jsonb IS NULL OR c.metadata @> %(metadata)s::jsonb)
-   AND (%(before)s::text IS NULL OR (c.seq, c.place, c.checkpoint_id) < (
-           SELECT b.seq, b.place, b.checkpoint_id FROM checkpoints b
+   AND (%(before)s::text IS NULL OR (c.written, c.place, c.checkpoint_id) < (
+           SELECT b.written, b.place, b.checkpoint_id FROM checkpoints b
             WHERE b.thread_id = c.thread_id AND b.checkpoint_id = %(before)s
             LIMIT 1))
- ORDER BY c.seq DESC, c.place DESC, c.checkpoint_id DESC
+ ORDER BY c.written DESC, c.place DESC, c.checkpoint_id DESC
  LIMIT %(limit)s::bigint;
 
 -- put --
@@ -207,7 +208,7 @@ SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, 
 WITH mine AS (
     INSERT INTO threads (thread_id, owner, head) VALUES (%(thread_id)s, '', %(head)s)
     ON CONFLICT (thread_id) DO UPDATE SET head = coalesce(%(head)s, threads.head)
-    RETURNING thread_id
+    RETURNING thread_id, clock_timestamp() AS written
 ), {rows}
 SELECT thread_id FROM mine;
 
@@ -222,7 +223,7 @@ WITH gone AS (
      WHERE (w.thread_id, w.ns, w.checkpoint_id)
          = (gone.thread_id, gone.ns, gone.checkpoint_id)
 ), left_over AS (
-    SELECT c.thread_id, c.ns, c.checkpoint_id, c.seq, c.place, c.blob_ids
+    SELECT c.thread_id, c.ns, c.checkpoint_id, c.written, c.place, c.blob_ids
       FROM checkpoints c
      WHERE c.thread_id IN (SELECT thread_id FROM gone)
        AND (c.thread_id, c.ns, c.checkpoint_id)
@@ -236,7 +237,7 @@ WITH gone AS (
 UPDATE threads t
    SET head = (SELECT l.checkpoint_id FROM left_over l
                 WHERE l.thread_id = t.thread_id AND l.ns = ''
-                ORDER BY l.seq DESC, l.place DESC, l.checkpoint_id DESC LIMIT 1)
+                ORDER BY l.written DESC, l.place DESC, l.checkpoint_id DESC LIMIT 1)
  WHERE (t.thread_id, t.head) IN (SELECT thread_id, checkpoint_id FROM gone WHERE ns = '');
 
 -- copy_checkpoints --
@@ -248,7 +249,7 @@ WITH target AS (
     RETURNING thread_id
 ), c AS (
     INSERT INTO checkpoints
-    SELECT target.thread_id, s.ns, s.checkpoint_id, s.parent_id, s.seq, s.place, s.metadata,
+    SELECT target.thread_id, s.ns, s.checkpoint_id, s.parent_id, s.written, s.place, s.metadata,
            s.blob_ids, s.body
       FROM target, checkpoints s WHERE s.thread_id = %(source)s
     ON CONFLICT DO NOTHING
@@ -268,13 +269,16 @@ ON CONFLICT DO NOTHING;
 -- Keep each namespace's newest checkpoint, its writes and its blobs. A thread with a DeltaChannel
 -- is left alone: its newest checkpoint is rebuilt from its ancestors' writes.
 WITH newest AS (
-    SELECT DISTINCT ON (thread_id, ns) thread_id, ns, checkpoint_id, blob_ids
+    SELECT DISTINCT ON (thread_id, ns) thread_id, ns, checkpoint_id, blob_ids,
+           EXISTS (SELECT FROM threads t
+                    WHERE t.thread_id = c.thread_id AND c.ns = '' AND t.head = c.checkpoint_id)
+           AS is_head
       FROM checkpoints c
      WHERE thread_id = ANY (%(thread_ids)s)
        AND NOT EXISTS (SELECT FROM checkpoints d
                         WHERE d.thread_id = c.thread_id
                           AND d.metadata ? 'counters_since_delta_snapshot')
-     ORDER BY thread_id, ns, seq DESC, place DESC, checkpoint_id DESC
+     ORDER BY thread_id, ns, is_head DESC, written DESC, place DESC, checkpoint_id DESC
 ), gone AS (
     DELETE FROM checkpoints c
      WHERE c.thread_id IN (SELECT thread_id FROM newest)
@@ -357,11 +361,12 @@ WITH earlier AS (
                           THEN clock_timestamp() + make_interval(secs => %(delay)s) END,
            updated_at = clock_timestamp()
      WHERE thread_id = %(thread_id)s AND owner = %(owner)s
-       AND (active_run_id IS NULL OR %(multitask_strategy)s <> 'reject')
+       AND (active_run_id IS NULL OR %(multitask_strategy)s = 'enqueue')
        AND (NOT %(resumes)s OR status IN ('interrupted', 'busy'))
        AND (%(checkpoint_id)s::text IS NULL OR EXISTS (
                SELECT FROM checkpoints c
-                WHERE c.thread_id = threads.thread_id AND c.checkpoint_id = %(checkpoint_id)s))
+                WHERE c.thread_id = threads.thread_id AND c.ns = ''
+                  AND c.checkpoint_id = %(checkpoint_id)s))
        AND NOT EXISTS (SELECT FROM earlier)
     RETURNING thread_id, seq, active_run_id
 ), run AS (
@@ -376,7 +381,10 @@ WITH earlier AS (
 )
 SELECT any_run.*, t.seq, t.active_run_id, t.thread_id IS NULL AS repeated,
        exists_.active_run_id AS busy_with, exists_.status AS thread_status,
-       exists_.thread_id IS NOT NULL AS thread_exists
+       exists_.thread_id IS NOT NULL AS thread_exists,
+       EXISTS (SELECT FROM checkpoints c
+                WHERE c.thread_id = %(thread_id)s AND c.ns = ''
+                  AND c.checkpoint_id = %(checkpoint_id)s) AS checkpoint_exists
   FROM (SELECT 1) one
   LEFT JOIN any_run ON true
   LEFT JOIN t ON true
@@ -401,7 +409,11 @@ SELECT r.*, t.thread_id AS of_thread
 
 -- cancel_run --
 -- End a pending or running run as interrupted; a step in flight loses its claim, for the fence moves.
-WITH t AS (
+WITH before AS (
+    SELECT thread_id, active_run_id = %(run_id)s AS was_active FROM threads
+     WHERE thread_id = %(thread_id)s AND owner = %(owner)s
+       FOR UPDATE
+), t AS (
     UPDATE threads
        SET seq = seq + (active_run_id = %(run_id)s)::int,
            fence = fence + (active_run_id = %(run_id)s)::int,
@@ -416,15 +428,16 @@ WITH t AS (
            active_run_id = CASE WHEN active_run_id = %(run_id)s THEN queued[1]
                                 ELSE active_run_id END,
            updated_at = clock_timestamp()
-     WHERE thread_id = %(thread_id)s AND owner = %(owner)s
+      FROM before
+     WHERE threads.thread_id = before.thread_id
        AND (active_run_id = %(run_id)s OR %(run_id)s = ANY (queued))
-    RETURNING thread_id, seq, active_run_id, head
+    RETURNING threads.thread_id, seq, active_run_id, head, was_active
 ), ended AS (
     UPDATE runs SET status = 'interrupted', head = t.head, updated_at = clock_timestamp()
       FROM t WHERE run_id = %(run_id)s
     RETURNING run_id
 )
-SELECT r.run_id, t.thread_id IS NOT NULL AS cancelled, t.seq, t.active_run_id
+SELECT r.run_id, t.thread_id IS NOT NULL AS cancelled, t.seq, t.active_run_id, t.was_active
   FROM runs r LEFT JOIN t ON true
  WHERE r.run_id = %(run_id)s AND r.thread_id = %(thread_id)s AND r.owner = %(owner)s;
 

@@ -1,6 +1,6 @@
 """Rows of the store's tables as the engine's nouns, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -91,10 +91,10 @@ def stored(row: Mapping[str, Any]) -> Stored | None:
     )
 
 
-def row_params(rows: Rows, *, made_by: int) -> dict[str, Any]:
-    """The parameters of the statements' `rows` part; `made_by` is the step's seq."""
+def row_params(rows: Rows) -> dict[str, Any]:
+    """The parameters of the statements' `rows` part."""
+    writes = _distinct(rows.writes)
     return {
-        "made_by": made_by,
         "c_ns": [c.ns for c in rows.checkpoints],
         "c_id": [c.checkpoint_id for c in rows.checkpoints],
         "c_parent": [c.parent_id for c in rows.checkpoints],
@@ -104,17 +104,27 @@ def row_params(rows: Rows, *, made_by: int) -> dict[str, Any]:
         "b_id": [b.blob_id for b in rows.blobs],
         "b_kind": [b.kind for b in rows.blobs],
         "b_data": [b.data for b in rows.blobs],
-        "w_ns": [w.ns for w in rows.writes],
-        "w_checkpoint": [w.checkpoint_id for w in rows.writes],
-        "w_task": [w.task_id for w in rows.writes],
-        "w_idx": [w.idx for w in rows.writes],
-        "w_path": [w.task_path for w in rows.writes],
-        "w_channel": [w.channel for w in rows.writes],
-        "w_kind": [w.kind for w in rows.writes],
-        "w_data": [w.data for w in rows.writes],
+        "w_ns": [w.ns for w in writes],
+        "w_checkpoint": [w.checkpoint_id for w in writes],
+        "w_task": [w.task_id for w in writes],
+        "w_idx": [w.idx for w in writes],
+        "w_path": [w.task_path for w in writes],
+        "w_channel": [w.channel for w in writes],
+        "w_kind": [w.kind for w in writes],
+        "w_data": [w.data for w in writes],
     }
 
 
 def newest_root(rows: Rows) -> str | None:
     """The head that these rows give the thread."""
     return next((c.checkpoint_id for c in reversed(rows.checkpoints) if not c.ns), None)
+
+
+def _distinct(writes: Sequence[WriteRow]) -> list[WriteRow]:
+    """One write for each key, as if they came one after the other: special ones overwrite."""
+    kept: dict[tuple[str, str, str, int], WriteRow] = {}
+    for write in writes:
+        key = (write.ns, write.checkpoint_id, write.task_id, write.idx)
+        if write.idx < 0 or key not in kept:
+            kept[key] = write
+    return list(kept.values())

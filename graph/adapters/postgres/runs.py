@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import PAYLOAD, run
-from graph.errors import BadInput, Conflict, NotFound
+from graph.errors import BadInput, Conflict, NotFound, UserError
 from graph.runtime.models import Advanced, Created, NewRun, Run, RunStatus, StepJob
 
 STRATEGIES = ("reject", "enqueue")
@@ -21,18 +21,11 @@ class Runs:
         self.db = db
 
     async def create_run(self, new: NewRun) -> Created:
-        if new.multitask_strategy not in STRATEGIES:
-            raise BadInput(
-                f"multitask_strategy {new.multitask_strategy!r} is not available yet: "
-                f"use {' or '.join(STRATEGIES)}"
-            )
-        try:
-            row = await self.db.one("create_run", _params(new))
-        except psycopg.errors.UniqueViolation:  # the same request came twice at once
-            row = await self.db.one("create_run", _params(new))
-        assert row is not None, "create_run always answers"
-        if row["run_id"] is None:
-            raise _refused(new, row)
+        row = await self._accept(new)
+        while row["run_id"] is None:
+            if reason := _refused(new, row):
+                raise reason
+            row = await self._accept(new)  # refused for what the answer is too old to show
         if row["repeated"]:
             if row["request_hash"] != new.request_hash:
                 raise Conflict(
@@ -41,6 +34,14 @@ class Runs:
             return Created(run(row), None, repeated=True)
         mine = row["active_run_id"] == new.run_id
         return Created(run(row), StepJob(new.thread_id, row["seq"]) if mine else None)
+
+    async def _accept(self, new: NewRun) -> Mapping[str, Any]:
+        try:
+            row = await self.db.one("create_run", _params(new))
+        except psycopg.errors.UniqueViolation:  # the same request came twice at once
+            row = await self.db.one("create_run", _params(new))
+        assert row is not None, "create_run always answers"
+        return row
 
     async def get_run(self, run_id: str, thread_id: str, owner: str) -> Run:
         row = await self.db.one("get_run", _key(run_id, thread_id, owner))
@@ -72,7 +73,7 @@ class Runs:
             raise _unknown(run_id, thread_id)
         if not row["cancelled"]:
             raise Conflict(f"run {run_id} has ended already")
-        if row["active_run_id"] is None:
+        if row["active_run_id"] is None or not row["was_active"]:
             return Advanced(None)
         return Advanced(StepJob(thread_id, row["seq"]))
 
@@ -109,17 +110,26 @@ def _params(new: NewRun) -> dict[str, Any]:
     }
 
 
-def _refused(new: NewRun, row: Mapping[str, Any]) -> NotFound | Conflict:
-    """Why no run was made, from the thread as it stood."""
+def _refused(new: NewRun, row: Mapping[str, Any]) -> UserError | None:
+    """Why no run was made, from the thread as it stood when the statement began."""
     if not row["thread_exists"]:
         return NotFound(f"thread {new.thread_id} does not exist")
+    if row["busy_with"] and new.multitask_strategy not in STRATEGIES:
+        return BadInput(
+            f"multitask_strategy {new.multitask_strategy!r} is not available yet: "
+            f"use {' or '.join(STRATEGIES)}"
+        )
     if row["busy_with"] and new.multitask_strategy == "reject":
         return Conflict(
             f"thread {new.thread_id} is busy with run {row['busy_with']}: wait for it, cancel it, "
             "or use multitask_strategy=enqueue"
         )
-    if "resume" in (new.kwargs.get("command") or {}) and row["thread_status"] != "interrupted":
+    if "resume" in (new.kwargs.get("command") or {}) and row["thread_status"] not in (
+        "interrupted",
+        "busy",
+    ):
         return Conflict(f"thread {new.thread_id} waits for no answer: there is nothing to resume")
-    return NotFound(
-        f"checkpoint {new.kwargs.get('checkpoint_id')} does not exist on thread {new.thread_id}"
-    )
+    checkpoint_id = new.kwargs.get("checkpoint_id")
+    if checkpoint_id and not row["checkpoint_exists"]:
+        return NotFound(f"checkpoint {checkpoint_id} does not exist on thread {new.thread_id}")
+    return None

@@ -87,7 +87,7 @@ class Steps:
             "fence": claim.fence,
             "head": newest_root(rows),
             "input_applied": input_applied,
-            **row_params(rows, made_by=claim.seq),
+            **row_params(rows),
         }
         if await self.db.one("save", params) is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
@@ -103,13 +103,14 @@ class Steps:
             "run_id": claim.run.run_id if claim.run else None,
             "run_status": ending.run_status,
             "thread_status": ending.thread_status if claim.run else edit_status,
+            "edits": claim.run is None,
             "wake_in": result.wake_in,
             "head": result.head,
             "interrupts": Jsonb(result.interrupts),
             "error": Jsonb(result.error) if result.error else None,
             "input_applied": result.input_applied,
             "stop_at": result.stop_at,
-            **row_params(result.rows, made_by=claim.seq),
+            **row_params(result.rows),
         }
         row = await self.db.one("advance", params)
         if row is None:

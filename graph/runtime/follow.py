@@ -1,0 +1,76 @@
+"""Waiting for runs to end: one poller for all who wait, none when nobody does."""
+
+import asyncio
+from collections.abc import Sequence
+
+from graph.errors import NotFound
+from graph.runtime.models import Run
+from graph.runtime.ports import RunStore
+
+QUICKEST, SLOWEST = 0.01, 0.1  # seconds between two looks
+SLOWDOWN = 1.3
+
+
+class Follower:
+    """Looks at all runs that anybody waits for with one statement at a time.
+
+    The looks grow rarer while nothing changes.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+        self._waiting: dict[str, set[asyncio.Future[Run]]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._pause = QUICKEST
+
+    async def end_of(self, run_id: str, *, within: float | None = None) -> Run:
+        """The run, once it has ended.
+
+        Raises NotFound when it is deleted meanwhile, TimeoutError after `within` seconds, and
+        Unavailable.
+        """
+        ending: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(run_id, set()).add(ending)
+        self._pause = QUICKEST
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout(within):
+                return await ending
+        finally:
+            self._leave(run_id, ending)
+
+    def _leave(self, run_id: str, ending: asyncio.Future[Run]) -> None:
+        left = self._waiting[run_id]
+        left.discard(ending)
+        if not left:
+            del self._waiting[run_id]
+
+    async def _poll(self) -> None:
+        """Until nobody waits; never cancelled, for that would break the statement's connection."""
+        states: dict[str, str] = {}
+        try:
+            while self._waiting:
+                asked = list(self._waiting)
+                found = await self.store.runs_by_id(asked)
+                self._tell(asked, found)
+                before, states = states, {run.run_id: run.status for run in found}
+                self._pause = QUICKEST if states != before else self._pause * SLOWDOWN
+                self._pause = min(self._pause, SLOWEST)
+                await asyncio.sleep(self._pause)
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            for ending in [e for endings in self._waiting.values() for e in endings]:
+                if not ending.done():
+                    ending.set_exception(error)
+
+    def _tell(self, asked: Sequence[str], found: Sequence[Run]) -> None:
+        by_id = {run.run_id: run for run in found}
+        for run_id in asked:
+            run = by_id.get(run_id)
+            for ending in self._waiting.get(run_id, ()):
+                if ending.done():
+                    continue
+                if run is None:
+                    ending.set_exception(NotFound(f"run {run_id} was deleted"))
+                elif run.status.ended:
+                    ending.set_result(run)

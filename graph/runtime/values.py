@@ -1,0 +1,41 @@
+"""What a thread's checkpoints hold, as its clients see it; loads LangGraph's serializer only."""
+
+from typing import Any
+
+from graph.runtime.checkpoints import strict_serializer
+from graph.runtime.codec import Codec, Decoded, visible_values
+from graph.runtime.models import Run, RunStatus
+from graph.runtime.rendering import jsonable
+from graph.runtime.step import Runtime
+from graph.runtime.step_saver import INTERRUPT
+
+
+async def values_at(rt: Runtime, thread_id: str, checkpoint_id: str) -> Any:
+    """The state in a checkpoint of the root graph; empty when it is gone."""
+    decoded = await _decoded(rt, thread_id, checkpoint_id)
+    return {} if decoded is None else visible_values(decoded.checkpoint)
+
+
+async def final_values(rt: Runtime, run: Run) -> Any:
+    """What a run that ended has to say: its state, with the questions it asks, or its error."""
+    if run.status in (RunStatus.ERROR, RunStatus.TIMEOUT):
+        return {"__error__": run.error}
+    decoded = await _decoded(rt, run.thread_id, run.head) if run.head else None
+    if decoded is None:
+        return {}
+    values = visible_values(decoded.checkpoint)
+    asked = [i for _, channel, told in decoded.writes if channel == INTERRUPT for i in told]
+    if run.status is not RunStatus.INTERRUPTED or not asked:
+        return values
+    state = values if isinstance(values, dict) else {}
+    return {**state, INTERRUPT: [interrupt_json(interrupt) for interrupt in asked]}
+
+
+def interrupt_json(interrupt: Any) -> dict[str, Any]:
+    """One question of LangGraph's in the wire format."""
+    return {"value": jsonable(interrupt.value), "id": interrupt.id}
+
+
+async def _decoded(rt: Runtime, thread_id: str, checkpoint_id: str) -> Decoded | None:
+    stored = await rt.store.load(thread_id, "", checkpoint_id)
+    return None if stored is None else Codec(strict_serializer(rt.allowed_types)).decode(stored)

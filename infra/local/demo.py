@@ -73,7 +73,9 @@ async def demo(options: Options, *, documents: Path, question: str, console: Con
         killed = await killer
         await tell(client, thread["thread_id"], killed, console)
         if stack.offline_model_url:
-            console.print("No ANTHROPIC_API_KEY is set: an offline stand-in answered for the model.")
+            console.print(
+                "No ANTHROPIC_API_KEY is set: an offline stand-in answered for the model."
+            )
     if not isinstance(values, dict) or not values.get("report"):
         console.print(f"[red]The run ended without a report:[/red] {escape(str(values))}")
         return 1
@@ -102,9 +104,7 @@ async def kill_one(stack: Stack, follower: Follower, console: Console) -> int:
     return victim.pid
 
 
-async def tell(
-    client: LangGraphClient, thread_id: str, killed: int, console: Console
-) -> None:
+async def tell(client: LangGraphClient, thread_id: str, killed: int, console: Console) -> None:
     """What the thread's own history says about who made it."""
     history = await client.threads.get_history(thread_id, limit=100)
     made = {str((state["metadata"] or {}).get("invocation")) for state in history}

@@ -38,15 +38,17 @@ async def postgres(folder: Path, children: Children) -> AsyncIterator[str]:
         while not await _answers(cluster):
             await asyncio.sleep(POLL)
 
-    with (folder / "postgres.log").open("w", buffering=1) as log:
-        server = Server(
-            cluster.program("postgres", "-D", cluster.data, *options),
-            ready,
-            say=lambda _, line: print(line, file=log),
-        )
-        async with kept(server, children):
-            await _ensure_database(cluster)
-            yield cluster.url(DATABASE)
+    log = folder / "postgres.log"
+    log.write_text("")
+
+    def note(_: str, line: str) -> None:
+        with log.open("a") as file:  # it may say something until the very end
+            file.write(f"{line}\n")
+
+    program = cluster.program("postgres", "-D", cluster.data, *options)
+    async with kept(Server(program, ready, note), children):
+        await _ensure_database(cluster)
+        yield cluster.url(DATABASE)
 
 
 def _settle(cluster: Cluster) -> None:

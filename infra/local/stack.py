@@ -147,7 +147,7 @@ class Stack:
         if url := self.options.environ.get("QUEUE_URL"):
             return somebody_elses(url)
         if self.options.queue == "memory":
-            return in_memory(redrive)
+            return in_memory(self.data, redrive)
         return embedded_sqs(children, env, redrive)
 
     async def _with_model(self, parts: AsyncExitStack, env: dict[str, str]) -> dict[str, str]:

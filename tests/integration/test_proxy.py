@@ -50,7 +50,7 @@ async def new_run(store: PostgresStore, name: str) -> StepJob:
 
 @pytest.fixture
 async def tap(database_url: str) -> AsyncIterator[Tap]:
-    async with Tap(int(conninfo_to_dict(database_url)["port"])) as between:
+    async with Tap(int(str(conninfo_to_dict(database_url)["port"]))) as between:
         yield between
 
 

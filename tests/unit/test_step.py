@@ -3,7 +3,6 @@
 import asyncio
 import operator
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
@@ -31,7 +30,7 @@ CUTS = ["before claim", "after claim", "after the node's effect", "after save", 
 
 
 def three_steps(effects: list[str]) -> Any:
-    def node(name: str) -> Callable[[State], State]:
+    def node(name: str) -> Any:
         def run(state: State) -> State:
             effects.append(effect_key())
             return {"log": [name]}

@@ -2,7 +2,6 @@
 
 import asyncio
 import operator
-from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -20,7 +19,7 @@ class State(TypedDict, total=False):
     n: int
 
 
-def says(name: str) -> Callable[[State], State]:
+def says(name: str) -> Any:
     return lambda state: {"log": [name]}
 
 
@@ -149,7 +148,7 @@ SHAPES = {
 async def test_a_stepped_graph_ends_as_an_unstepped_one(shape: str, deliveries: int) -> None:
     make = SHAPES[shape]
     whole = make().copy({"checkpointer": InMemorySaver()})
-    config = {"configurable": {"thread_id": "whole"}}
+    config: Any = {"configurable": {"thread_id": "whole"}}
     expected = await whole.ainvoke({"log": ["in"]}, config)
     driver = Driver(make(), deliveries=deliveries)
 
@@ -164,7 +163,7 @@ async def test_a_stepped_graph_ends_as_an_unstepped_one(shape: str, deliveries: 
 
 
 def asks(*names: str) -> Any:
-    def asking(name: str) -> Callable[[State], State]:
+    def asking(name: str) -> Any:
         return lambda state: {"log": [f"{name}: {interrupt(f'{name}?')}"]}
 
     graph = StateGraph(State).add_node("end", says("end"))
@@ -280,7 +279,7 @@ async def test_a_raising_node_ends_the_run_and_keeps_the_last_good_state() -> No
 async def test_the_recursion_limit_counts_over_all_messages_of_a_run() -> None:
     graph = StateGraph(State).add_node("n", count).add_edge(START, "n").add_edge("n", "n").compile()
     whole = graph.copy({"checkpointer": InMemorySaver()})
-    config = {"configurable": {"thread_id": "w"}, "recursion_limit": 6}
+    config: Any = {"configurable": {"thread_id": "w"}, "recursion_limit": 6}
     with pytest.raises(RecursionError):
         await whole.ainvoke({"log": []}, config)
     driver = Driver(graph)
@@ -296,7 +295,7 @@ async def test_the_recursion_limit_counts_over_all_messages_of_a_run() -> None:
 async def test_time_travel_runs_again_from_an_earlier_checkpoint() -> None:
     driver = Driver(linear())
     await driver.run({"log": ["in"]})
-    config = {"configurable": {"thread_id": driver.thread_id}}
+    config: Any = {"configurable": {"thread_id": driver.thread_id}}
     history = [s async for s in driver.saved.aget_state_history(config)]
     before_b = next(s for s in history if s.next == ("b",))
     checkpoint_id = before_b.config["configurable"]["checkpoint_id"]

@@ -1,0 +1,72 @@
+"""The engine's nouns as the wire format's JSON."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import Response
+
+from graph.runtime.models import Json, Run, Thread
+from graph.runtime.rendering import to_json
+from graph.runtime.step import Runtime
+
+
+def answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A response with any value a graph may hold."""
+    return Response(to_json(value), status, headers, media_type="application/json")
+
+
+def nothing(status: int = 204) -> Response:
+    return Response(status_code=status)
+
+
+async def thread_json(rt: Runtime, thread: Thread, *, values: bool = True) -> Json:
+    """A Thread with the state of its newest checkpoint, which is read for it."""
+    return {
+        "thread_id": thread.thread_id,
+        "created_at": thread.created_at,
+        "updated_at": thread.updated_at,
+        "metadata": thread.metadata,
+        "status": thread.status,
+        "config": thread.config,
+        "values": await _values(rt, thread) if values else None,
+        "interrupts": {task: asked for task, asked in thread.interrupts.items() if asked},
+        "error": thread.error,
+        "ttl": thread.ttl_minutes
+        and {"ttl_minutes": thread.ttl_minutes, "strategy": thread.ttl_strategy},
+    }
+
+
+async def _values(rt: Runtime, thread: Thread) -> Any:
+    if thread.head is None:
+        return {}
+    from graph.runtime.values import values_at  # noqa: PLC0415 - LangGraph loads late
+
+    return await values_at(rt, thread.thread_id, thread.head)
+
+
+def run_json(run: Run) -> Json:
+    return {
+        "run_id": run.run_id,
+        "thread_id": run.thread_id,
+        "assistant_id": run.assistant_id,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "status": run.status,
+        "metadata": run.metadata,
+        "kwargs": run.kwargs,
+        "multitask_strategy": run.multitask_strategy,
+        "error": run.error,
+    }
+
+
+def selected(item: Json, fields: Iterable[str] | None) -> Json:
+    """The item, or only those of its fields that were asked for."""
+    return item if not fields else {name: item[name] for name in fields if name in item}
+
+
+def page_headers(total: int, *, limit: int, offset: int) -> dict[str, str]:
+    """How many there are, and where the next page starts if there is one."""
+    headers = {"X-Pagination-Total": str(total)}
+    if offset + limit < total:
+        headers["X-Pagination-Next"] = str(offset + limit)
+    return headers

@@ -1,0 +1,78 @@
+"""What a request's body may be: not larger than the limit, and JSON that Postgres can hold."""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.api.answers import answer
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class BodyLimit:
+    """413 for a body that is too large, before it is read if it says so itself.
+
+    Starlette's own would do, but answers in plain text.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[], int]) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdecimal() and self._exceeded(int(declared)):
+            await answer({"detail": self._reason()}, 413)(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if self._exceeded(received):
+                raise HTTPException(413, self._reason())
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _exceeded(self, size: int) -> bool:
+        return size > 0 and size > self.max_bytes()
+
+    def _reason(self) -> str:
+        return f"the body is larger than {self.max_bytes()} bytes"
+
+
+class StrictJson(Request):
+    """A request whose JSON has no NaN, lone surrogate or NUL: no database column would hold it."""
+
+    async def json(self) -> Any:
+        body = await self.body()
+        value = orjson.loads(body)
+        if b"\\u0000" in body and NUL.search(body):
+            raise RequestValidationError(
+                [{"type": "nul", "loc": ("body",), "msg": "a text contains the character NUL"}]
+            )
+        return value
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its body as StrictJson."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(StrictJson(request.scope, request.receive))
+
+        return strictly

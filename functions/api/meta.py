@@ -1,0 +1,38 @@
+"""What a client asks first: is anybody there, and who."""
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import APIRouter, Response
+
+from functions.api.answers import answer
+
+router = APIRouter(tags=["Meta"])
+
+FLAGS = {"assistants": True, "crons": False, "langsmith": False}
+
+
+@router.get("/ok")
+async def ok() -> Response:
+    """Whether the process answers; it asks neither the database nor the queue."""
+    return answer({"ok": True})
+
+
+@router.get("/info")
+async def info() -> Response:
+    """Versions, and which features there are."""
+    return answer(
+        {
+            "version": _version("baton"),
+            "langgraph_py_version": _version("langgraph"),
+            "flags": FLAGS,
+        }
+    )
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # in a bundle, Baton itself is not installed
+        return None

@@ -1,0 +1,103 @@
+"""What a client may ask of a run."""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from functions.api.schemas import CheckpointRef, Later
+from graph.runtime.models import Json
+
+YEAR = 366 * 86400  # seconds
+OURS = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
+KEPT = ("input", "context", "interrupt_before", "interrupt_after")  # of a request, as they came
+
+
+def _available(strategy: str) -> str:
+    if strategy in ("interrupt", "rollback"):
+        raise ValueError(f"{strategy} is not available yet: use enqueue or reject")
+    return strategy
+
+
+def _nobodys_but_ours(configurable: Json) -> Json:
+    for key in configurable:
+        if key.startswith("__") or key in OURS:
+            raise ValueError(f"{key} is not for clients to set")
+    return configurable
+
+
+Nodes = Literal["*"] | list[str] | None
+Strategy = Annotated[
+    Literal["enqueue", "reject", "interrupt", "rollback"], AfterValidator(_available)
+]
+
+
+class Send(BaseModel):
+    """A node to go to with an input of its own."""
+
+    node: str
+    input: Any = None
+
+
+class Command(BaseModel):
+    """LangGraph's Command; `resume` may be anything, so it counts as given when it is there."""
+
+    update: dict[str, Any] | list[tuple[str, Any]] | None = None
+    resume: Any = None
+    goto: str | Send | list[str | Send] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"update", "resume", "goto"}:
+            raise ValueError("it needs resume, update or goto")
+        return self
+
+
+class RunConfig(BaseModel):
+    """LangGraph's config, as far as clients have a say in it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    configurable: Annotated[Json, AfterValidator(_nobodys_but_ours)] = {}
+    recursion_limit: int | None = Field(None, ge=1, le=1_000_000)
+    max_concurrency: int | None = Field(None, ge=1, le=1_000_000)
+    tags: list[str] | None = None
+
+
+class RunCreate(BaseModel):
+    """Streaming, tracing, durability and what is to happen after a disconnect may be asked for,
+    and make no difference: a run is durable, and goes on without its client."""
+
+    assistant_id: str
+    input: Any = None
+    command: Command | None = None
+    config: RunConfig | None = None
+    context: Json | None = None
+    metadata: Json | None = None
+    checkpoint: CheckpointRef | None = None
+    checkpoint_id: UUID | None = None
+    interrupt_before: Nodes = None
+    interrupt_after: Nodes = None
+    multitask_strategy: Strategy = "enqueue"
+    if_not_exists: Literal["create", "reject"] = "reject"
+    after_seconds: float = Field(0, ge=0, le=YEAR)
+    webhook: Later = None
+    strict_resume: Later = None
+
+    @model_validator(mode="after")
+    def _one_way_to_start(self) -> Self:
+        if self.command is not None and self.input is not None:
+            raise ValueError("input and command exclude each other")
+        if self.checkpoint and self.checkpoint.checkpoint_ns:
+            raise ValueError("a run starts from a checkpoint of the root graph: no checkpoint_ns")
+        return self
+
+    @property
+    def kwargs(self) -> Json:
+        """What the engine is told of the run."""
+        asked: Json = {key: getattr(self, key) for key in KEPT}
+        asked["config"] = self.config and self.config.model_dump(exclude_none=True)
+        asked["command"] = self.command and self.command.model_dump(exclude_unset=True)
+        named = self.checkpoint_id or (self.checkpoint and self.checkpoint.checkpoint_id)
+        asked["checkpoint_id"] = named and str(named)
+        return {key: value for key, value in asked.items() if value is not None}

@@ -1,0 +1,108 @@
+"""The functions that no HTTP reaches, called as Lambda calls them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+import pytest
+from langgraph.graph import START, StateGraph
+
+from functions import settings as settings_module
+from functions import wiring
+from functions.settings import Settings
+from functions.step.handler import step_records
+from graph.errors import BadProject
+from graph.runtime.jobs import encode
+from graph.runtime.models import StepJob
+from infra.local.events import sqs_event
+from infra.local.queues import Message
+from infra.local.worker import Context
+from tests.fixtures.driver import Driver
+
+REQUIRED = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "QUEUE_URL": "unix:///none"}
+
+
+class State(TypedDict):
+    n: int
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+    yield
+    for cached in (settings_module.settings, wiring.logger, wiring.loop, wiring.runtime):
+        cached.cache_clear()
+
+
+def message(number: int, body: str, receives: int = 1) -> Message:
+    return Message(f"id-{number}", f"receipt-{number}", body, "g", receives, 1.0, 1.0)
+
+
+def context() -> Context:
+    return Context("request-1", "baton-step", deadline=2e9 * 2)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_batch_steps_what_it_can_and_returns_the_rest() -> None:
+    graph = StateGraph(State).add_node("n", lambda s: {"n": s["n"] + 1}).add_edge(START, "n")
+    loop = wiring.loop()
+    driver = Driver(graph.compile())
+    loop.run_until_complete(driver.ask({"n": 1}))
+    job = loop.run_until_complete(driver.queue.receive())
+    assert job is not None
+    bodies = [encode(job), "not a job", encode(StepJob("unknown", 0)), encode(job)]
+    event = sqs_event([message(n, body) for n, body in enumerate(bodies)], "arn:aws:sqs:r:1:q")
+
+    answer = step_records(event, context(), driver.rt)  # type: ignore[arg-type]
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "id-1"}]}
+    assert loop.run_until_complete(driver.values()) == {"n": 2}
+    loop.close()
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_whole_batch_that_fails_is_returned_not_raised() -> None:
+    driver = Driver(None)
+    event = sqs_event([message(1, "{}"), message(2, "[]")], "arn:aws:sqs:r:1:q")
+    answer = step_records(event, context(), driver.rt)  # type: ignore[arg-type]
+    failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+    assert failed == ["id-1", "id-2"]
+    wiring.loop().close()
+
+
+def test_an_incomplete_environment_names_all_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in REQUIRED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BATON_MAX_ATTEMPTS", "none")
+    with pytest.raises(BadProject) as raised:
+        Settings.of_environment()
+    for name in (*REQUIRED, "BATON_MAX_ATTEMPTS"):
+        assert name in str(raised.value)
+
+
+HEAVY = ("langgraph", "langchain_core", "boto3", "botocore.client", "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("module", "not_imported"),
+    [
+        ("functions.api.handler", HEAVY),
+        ("functions.step.handler", HEAVY),
+        ("functions.sweep.handler", HEAVY),
+        ("functions.migrate.handler", HEAVY),
+    ],
+)
+def test_a_function_starts_without_what_it_may_not_need(
+    module: str, not_imported: tuple[str, ...]
+) -> None:
+    code = f"import sys, {module}; print(*(m for m in {not_imported!r} if m in sys.modules))"
+    env: dict[str, Any] = {**os.environ, **REQUIRED}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

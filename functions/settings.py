@@ -22,7 +22,7 @@ class Settings(BaseModel):
     QUEUE_URL: str = Field(description="SQS queue, or unix://PATH of the local memory queue")
     BATON_CONFIG: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
     BATON_STOPPED: bool = Field(False, description="kill switch: no step is taken, nothing is lost")
-    BATON_MAX_ATTEMPTS: int = Field(5, ge=1, description="invocations that may die on one step")
+    BATON_MAX_ATTEMPTS: int = Field(3, ge=1, description="invocations that may die on one step")
     BATON_RUN_RETENTION_DAYS: float = Field(30, gt=0, description="how long ended runs are kept")
     BATON_MAX_BODY_BYTES: int = Field(5_000_000, ge=1, description="largest request body")
     BATON_WAIT_SECONDS: float = Field(25, gt=0, description="how long wait and join may wait")

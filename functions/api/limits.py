@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from fastapi import HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,9 +59,7 @@ class StrictJson(Request):
         body = await self.body()
         value = orjson.loads(body)
         if b"\\u0000" in body and NUL.search(body):
-            raise RequestValidationError(
-                [{"type": "nul", "loc": ("body",), "msg": "a text contains the character NUL"}]
-            )
+            raise HTTPException(422, "body: a text contains the character NUL")
         return value
 
 

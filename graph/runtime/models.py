@@ -151,7 +151,7 @@ class Claim:
     owner: str
     seq: int
     fence: int
-    attempts: int  # claims since the thread last moved, this one included
+    attempts: int  # claims since the thread last came on, this one included
     head: str | None
     run: Run | None  # None: a client edits the state, no run is active
     stored: Stored | None
@@ -175,6 +175,7 @@ class Ending(StrEnum):
     MORE = "more"  # a superstep is done, more follow
     PARTIAL = "partial"  # time ran out inside the superstep, part of it is saved
     LATER = "later"  # a node asked to be run again later
+    AGAIN = "again"  # time ran out and nothing came of it: one attempt less
     DONE = "done"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -186,7 +187,7 @@ class Ending(StrEnum):
 
     @property
     def completes_step(self) -> bool:
-        return self not in (Ending.PARTIAL, Ending.LATER)
+        return self not in (Ending.PARTIAL, Ending.LATER, Ending.AGAIN)
 
     @property
     def run_status(self) -> RunStatus | None:

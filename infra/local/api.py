@@ -57,6 +57,8 @@ async def _is_ok(port: int) -> bool:
         return False
     finally:
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def main() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from infra.local.children import CannotStart
 from infra.local.console import Terminal
+from infra.local.demo import DOCUMENTS, PROJECT, QUESTION, show
 from infra.local.event_source import Pace
 from infra.local.stack import Options, Stack
 
@@ -37,6 +39,18 @@ def dev(step_timeout: float, **options: Any) -> None:
     DATABASE_URL and QUEUE_URL in the environment are used instead of an embedded Postgres and SQS.
     """
     sys.exit(asyncio.run(run(Options(pace=Pace(step_timeout=step_timeout), **options))))
+
+
+@main.command()
+@click.option("--documents", type=FOLDER, default=DOCUMENTS, help="A folder of .md and .txt files.")
+@click.option("--question", default=QUESTION, help="What to research in them.")
+@click.option("--data", type=FOLDER, default=".baton/demo", help="Where data stays.")
+def demo(documents: Path, question: str, data: Path) -> None:
+    """Research a question over HTTP, kill the worker on the way, and see the thread go on."""
+    options = Options(config=PROJECT, port=0, data=data)
+    console = Console(highlight=False)
+    shown = show(options, documents=documents, question=question, console=console)
+    sys.exit(asyncio.run(shown))
 
 
 async def run(options: Options) -> int:

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from graph.agents.documents import index_folder
 from infra.local.stack import Options, Stack
+from infra.local.workers import Worker
 
 PROJECT = Path(__file__).parents[2] / "langgraph.json"
 DOCUMENTS = Path(__file__).parent / "documents"
@@ -52,7 +53,7 @@ class Follower:
             self.time_to_kill.set()
 
 
-async def demo(options: Options, *, documents: Path, question: str, console: Console) -> int:
+async def show(options: Options, *, documents: Path, question: str, console: Console) -> int:
     """Returns the exit status: 0 when the report was written in spite of the kill."""
     began = time.monotonic()
     follower = Follower(console)
@@ -70,8 +71,8 @@ async def demo(options: Options, *, documents: Path, question: str, console: Con
             thread["thread_id"], "research", input={"question": question}
         )
         values: Any = await client.runs.join(thread["thread_id"], run["run_id"])
-        killed = await killer
-        await tell(client, thread["thread_id"], killed, console)
+        killer.cancel()
+        await tell(client, thread["thread_id"], console)
         if stack.offline_model_url:
             console.print(
                 "No ANTHROPIC_API_KEY is set: an offline stand-in answered for the model."
@@ -85,30 +86,37 @@ async def demo(options: Options, *, documents: Path, question: str, console: Con
     return 0
 
 
-async def kill_one(stack: Stack, follower: Follower, console: Console) -> int:
-    """SIGKILL the worker that takes the next step, in the middle of it; its pid."""
+async def kill_one(stack: Stack, follower: Follower, console: Console) -> None:
+    """SIGKILL a worker in the middle of the next step that lasts long enough to have a middle."""
     await follower.time_to_kill.wait()
-    while True:
-        busy = [w for w in stack.workers if w.invocation and w.invocation.function == "step"]
-        if busy:
-            await asyncio.sleep(MODEL_LATENCY / 2)
-            if busy[0].invocation:
-                break
+    while (victim := await long_busy(stack)) is None:
         await asyncio.sleep(0.01)
-    victim = busy[0]
     os.kill(victim.pid, signal.SIGKILL)
     console.print(
         f"  [red]kill -9 {victim.pid}[/red]: {victim.name} dies in the middle of a step;"
         f" its lease ends in at most {STEP_TIMEOUT:.0f} s"
     )
-    return victim.pid
 
 
-async def tell(client: LangGraphClient, thread_id: str, killed: int, console: Console) -> None:
+async def long_busy(stack: Stack) -> Worker | None:
+    """A worker that is still at the step it was at half a model's answer ago."""
+    doing = {worker.pid: worker.invocation for worker in stack.workers}
+    await asyncio.sleep(MODEL_LATENCY / 2)
+    for worker in stack.workers:
+        now = worker.invocation
+        if now and now.function == "step" and now is doing.get(worker.pid):
+            return worker
+    return None
+
+
+async def tell(client: LangGraphClient, thread_id: str, console: Console) -> None:
     """What the thread's own history says about who made it."""
     history = await client.threads.get_history(thread_id, limit=100)
-    made = {str((state["metadata"] or {}).get("invocation")) for state in history}
+    metadata: list[Any] = [state["metadata"] for state in history]
+    steps = [m["step"] for m in metadata]
+    lost = len(set(range(min(steps), max(steps))) - set(steps))
     console.print(
-        f"\nThe thread went on without process {killed}: {len(history)} checkpoints in its history,"
-        f" made by {len(made)} invocations, none twice."
+        f"\nThe thread went on in another process. Its history: {len(steps)} checkpoints by"
+        f" {len({m['invocation'] for m in metadata})} invocations, {lost} steps lost,"
+        f" {len(steps) - len(set(steps))} taken twice."
     )

@@ -39,14 +39,22 @@ async def in_memory(folder: Path, redrive: Redrive) -> AsyncIterator[Doorbell]:
 
 
 @contextlib.asynccontextmanager
-async def somebody_elses(url: str) -> AsyncIterator[Doorbell]:
+async def somebody_elses(url: str, env: Mapping[str, str]) -> AsyncIterator[Doorbell]:
     """An SQS queue that AWS's usual variables lead to; raises CannotStart when they do not."""
     import boto3  # noqa: PLC0415 - loads late
 
     from infra.local.sqs_queue import SqsSource  # noqa: PLC0415
 
     try:
-        source = await SqsSource.open(boto3.client("sqs"), url)
+        client = boto3.client(
+            "sqs",
+            endpoint_url=env.get("AWS_ENDPOINT_URL_SQS"),
+            region_name=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION"),
+            aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=env.get("AWS_SESSION_TOKEN"),
+        )
+        source = await SqsSource.open(client, url)
     except Unavailable as error:
         raise CannotStart(f"QUEUE_URL is {url}, but {error}") from error
     yield Doorbell(source, url)

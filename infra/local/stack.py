@@ -46,6 +46,7 @@ class Options:
     pace: Pace = field(default_factory=Pace)
     handlers: Mapping[str, str] = field(default_factory=lambda: dict(HANDLERS))
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    offline_latency: float = 0.0  # seconds that an answer of the offline model takes
     wrap: Callable[[Source], Source] = lambda source: source  # to lose or repeat messages
 
 
@@ -145,7 +146,7 @@ class Stack:
     ) -> AbstractAsyncContextManager[Doorbell]:
         redrive = Redrive(visibility=TIMES_THE_TIMEOUT * self.options.pace.step_timeout)
         if url := self.options.environ.get("QUEUE_URL"):
-            return somebody_elses(url)
+            return somebody_elses(url, env)
         if self.options.queue == "memory":
             return in_memory(self.data, redrive)
         return embedded_sqs(children, env, redrive)
@@ -154,7 +155,9 @@ class Stack:
         if names_a_model(env):
             return env
         module = await asyncio.to_thread(import_module, "infra.local.messages")  # loads LangGraph
-        server: MessagesServer = await parts.enter_async_context(module.MessagesServer())
+        server: MessagesServer = await parts.enter_async_context(
+            module.MessagesServer(latency=self.options.offline_latency)
+        )
         self.offline_model_url = server.url
         return offline_model_env(env, self.offline_model_url)
 

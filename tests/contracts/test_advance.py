@@ -235,3 +235,14 @@ async def test_what_a_later_part_of_the_same_step_writes_is_newer(store: Store) 
     newest = await store.load(claim.thread_id, "sub", None)
     assert newest is not None
     assert newest.row.checkpoint_id == "n0"
+
+
+async def test_an_attempt_that_came_nowhere_is_counted_and_the_step_stays(store: Store) -> None:
+    _, job = await started(store)
+    first = await take(store, job)
+    advanced = await store.advance(first, StepResult(Ending.AGAIN))
+    assert advanced.next_job == job
+    second = await take(store, job)
+    assert (first.attempts, second.attempts) == (1, 2)
+    await store.advance(second, StepResult(Ending.PARTIAL))
+    assert (await take(store, job)).attempts == 1

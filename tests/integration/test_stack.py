@@ -16,9 +16,11 @@ import httpx
 import pytest
 from langgraph_sdk import get_client
 
+from infra.local.children import CannotStart, Children, python_env
 from infra.local.event_source import Pace
-from infra.local.ledger import start_of
-from infra.local.queues import Message, Source
+from infra.local.ledger import Ledger, start_of
+from infra.local.queues import Message, Redrive, Source
+from infra.local.sqs_server import sqs_server
 from infra.local.stack import Options, Stack
 
 COUNTER = Path(__file__).parents[1] / "fixtures" / "projects" / "counter" / "langgraph.json"
@@ -36,10 +38,15 @@ def options(data: Path, **changes: Any) -> Options:
 
 async def count_to_three(url: str, thread_id: str | None = None) -> Any:
     """Run the project's graph; the thread's id and the values its run ended with."""
-    client = get_client(url=url)
-    thread_id = thread_id or (await client.threads.create())["thread_id"]
-    values = await client.runs.wait(thread_id, "counter", input={"counted": [], "pids": []})
+    async with get_client(url=url) as client:
+        thread_id = thread_id or (await client.threads.create())["thread_id"]
+        values = await client.runs.wait(thread_id, "counter", input={"counted": [], "pids": []})
     return thread_id, values
+
+
+async def state_of(url: str, thread_id: str) -> Any:
+    async with get_client(url=url) as client:
+        return (await client.threads.get_state(thread_id))["values"]
 
 
 @pytest.mark.parametrize("queue", ["sqs", "memory"])
@@ -53,8 +60,7 @@ async def test_a_thread_runs_and_its_data_survives_a_restart(tmp_path: Path, que
     assert values["counted"] == [0, 2, 4]
     assert set(values["pids"]) <= workers
     async with Stack(options(tmp_path, queue=queue)) as stack:
-        state = await get_client(url=stack.url).threads.get_state(thread_id)
-    assert state["values"] == values
+        assert await state_of(stack.url, thread_id) == values
 
 
 class Twice:
@@ -121,7 +127,7 @@ async def test_a_killed_postgres_is_started_again_with_its_data(tmp_path: Path) 
 
         _, values = await patiently(lambda: count_to_three(stack.url, thread_id))
 
-    assert values["counted"] == [0, 2, 4]
+    assert values["counted"] == [0, 2, 4, 6, 8, 10]
 
 
 async def patiently(ask: Any) -> Any:
@@ -147,6 +153,39 @@ async def test_the_environments_database_is_used_instead_of_an_embedded_one(
 
     assert values["counted"] == [0, 2, 4]
     assert not (tmp_path / "postgres").exists()
+
+
+async def test_the_environments_queue_is_used_instead_of_an_embedded_one(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "elsewhere.json")
+    redrive = Redrive(visibility=60)
+    async with (
+        Children(ledger, lambda _, line: print(line)) as children,
+        sqs_server(children, python_env(ENVIRON), redrive) as (source, endpoint),
+    ):
+        told = {**ENVIRON, "QUEUE_URL": source.url, "AWS_ENDPOINT_URL_SQS": endpoint}
+        async with Stack(options(tmp_path, environ=told)) as stack:
+            _, values = await count_to_three(stack.url)
+            assert stack.queue_url == source.url
+
+    assert values["counted"] == [0, 2, 4]
+
+
+async def test_a_queue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    nowhere = {"QUEUE_URL": "http://127.0.0.1:9/q", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9"}
+    with pytest.raises(CannotStart, match=r"QUEUE_URL is http://127\.0\.0\.1:9/q, but SQS did not"):
+        async with Stack(options(tmp_path, environ={**ENVIRON, **nowhere})):
+            pass
+
+    assert processes(tmp_path) == []
+
+
+async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:9/baton"}
+    with pytest.raises(CannotStart, match="Postgres cannot be reached"):
+        async with Stack(options(tmp_path, environ={**ENVIRON, **nowhere})):
+            pass
+
+    assert processes(tmp_path) == []
 
 
 async def test_everything_listens_on_loopback_only(tmp_path: Path) -> None:
@@ -270,9 +309,7 @@ async def test_after_a_kill_nothing_lives_on_and_the_next_goes_on(tmp_path: Path
     async with dev(tmp_path) as running:
         url = await running.up()
         assert [pid for pid in pids if start_of(pid)] == []
-        state = await get_client(url=url).threads.get_state(thread_id)
-
-    assert state["values"] == values
+        assert await state_of(url, thread_id) == values
 
 
 async def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ async def test_a_step_whose_every_attempt_died_ends_the_run() -> None:
     run = await driver.store.get_run(run.run_id, "thread", OWNER)
     assert run.status is RunStatus.ERROR
     assert run.error is not None
-    assert "tried 5 times" in run.error["message"]
+    assert "tried 3 times" in run.error["message"]
 
 
 async def test_finished_siblings_are_kept_when_another_kills_the_process() -> None:
@@ -299,19 +299,35 @@ async def test_a_nested_graph_goes_on_in_the_next_invocation_when_time_runs_out(
     assert (await driver.thread()).seq == 1
 
 
-async def test_a_step_that_outlasts_the_invocation_ends_as_timeout() -> None:
+async def test_a_step_that_outlasts_every_invocation_ends_as_timeout() -> None:
     async def hangs(state: State) -> State:
         await asyncio.sleep(30)
         return {}
 
-    driver = Driver(
-        StateGraph(State).add_node("hangs", hangs).add_edge(START, "hangs").compile(),
-        time_left=0.3,
-    )
-    run = await driver.run({"log": []})
+    graph = StateGraph(State).add_node("hangs", hangs).add_edge(START, "hangs").compile()
+    driver = Driver(graph, time_left=0.3)
+    run = await driver.run({"log": ["in"]})
     assert run.status is RunStatus.TIMEOUT
     assert run.error is not None
     assert "outlasted" in run.error["message"]
+    assert driver.outcomes == ["again", "again", "timeout"]
+    assert await driver.values() == {"log": ["in"]}
+
+
+async def test_a_step_that_was_too_slow_once_is_tried_again() -> None:
+    keys: list[str] = []
+
+    async def slow_at_first(state: State) -> State:
+        keys.append(effect_key())
+        await asyncio.sleep(30 if len(keys) == 1 else 0)
+        return {"log": ["done"]}
+
+    graph = StateGraph(State).add_node("slow", slow_at_first).add_edge(START, "slow").compile()
+    driver = Driver(graph, time_left=0.3)
+    run = await driver.run({"log": ["in"]})
+    assert run.status is RunStatus.SUCCESS
+    assert await driver.values() == {"log": ["in", "done"]}
+    assert len(set(keys)) == 1
 
 
 async def test_a_permanent_failure_is_an_error_with_its_name() -> None:

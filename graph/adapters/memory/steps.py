@@ -99,7 +99,9 @@ class MemorySteps(MemoryTables):
         row = self._fenced(claim)
         now = self.clock()
         self.tables.shelf(claim.thread_id).add(result.rows)
+        attempts = row.attempts if result.ending is Ending.AGAIN else 0
         row.release()
+        row.attempts = attempts
         row.update(head=result.head or row.thread.head, updated_at=now)
         if claim.run:
             self._step_taken(row, claim.run.run_id, result, now)

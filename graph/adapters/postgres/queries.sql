@@ -97,7 +97,7 @@ WITH mine AS (
        SET seq = seq + %(steps)s,
            fence = fence + 1,
            lease_until = NULL,
-           attempts = 0,
+           attempts = CASE WHEN %(again)s THEN attempts ELSE 0 END,
            wake_at = CASE WHEN %(edits)s THEN wake_at
                           ELSE clock_timestamp() + make_interval(secs => %(wake_in)s) END,
            rung_at = NULL,

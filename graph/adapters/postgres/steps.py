@@ -12,6 +12,7 @@ from graph.errors import Conflict, LostClaim, NotFound
 from graph.runtime.models import (
     Advanced,
     Claim,
+    Ending,
     Refusal,
     Rows,
     RunStatus,
@@ -104,6 +105,7 @@ class Steps:
             "run_status": ending.run_status,
             "thread_status": ending.thread_status if claim.run else edit_status,
             "edits": claim.run is None,
+            "again": ending is Ending.AGAIN,
             "wake_in": result.wake_in,
             "head": result.head,
             "interrupts": Jsonb(result.interrupts),

@@ -1,0 +1,185 @@
+"""The API behind API Gateway: both kinds of event, and waits that a gateway would cut off."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from mangum import Mangum
+
+from functions import wiring
+from functions.api import edge
+from functions.settings import settings
+from graph.errors import Unavailable
+from tests.fixtures.events import Context, http_event, rest_event
+from tests.fixtures.service import Service, service
+
+Event = Callable[..., dict[str, Any]]
+EVENTS = pytest.mark.parametrize("event", [rest_event, http_event])
+
+
+class Gateway:
+    """An API Gateway in front of the app; each request is one invocation on the process's loop."""
+
+    def __init__(self, event: Event, **limits: Any) -> None:
+        self.event = event
+        self.context = Context()
+        self.api: Service = service(**limits)
+        self.adapter = Mangum(self.api.app, lifespan="off")
+
+    def __call__(self, method: str, url: str, body: Any = None, **options: Any) -> dict[str, Any]:
+        return self.adapter(self.event(method, url, body, **options), self.context)  # type: ignore[arg-type]
+
+    def thread(self) -> str:
+        made: str = json.loads(self("POST", "/threads", {})["body"])["thread_id"]
+        return made
+
+    def work(self) -> None:
+        wiring.loop().run_until_complete(self.api.work())
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """The process's loop, as in Lambda, for this test alone."""
+    wiring.loop.cache_clear()
+    made = wiring.loop()
+    yield
+    made.close()
+    wiring.loop.cache_clear()
+
+
+@EVENTS
+def test_a_request_goes_through(event: Event) -> None:
+    gateway = Gateway(event)
+    thread_id = gateway.thread()
+    asked = {"assistant_id": "steps", "input": {"log": ["x"]}}
+
+    created = gateway("POST", f"/threads/{thread_id}/runs", asked)
+    gateway.work()
+    found = gateway("GET", f"/threads/{thread_id}/history?limit=1")
+
+    assert created["statusCode"] == 200
+    run_id = json.loads(created["body"])["run_id"]
+    assert created["headers"]["content-location"] == f"/threads/{thread_id}/runs/{run_id}"
+    (state,) = json.loads(found["body"])
+    assert state["values"] == {"log": ["x", "a", "b", "c"]}
+
+
+@EVENTS
+def test_an_error_has_the_same_shape(event: Event) -> None:
+    gateway = Gateway(event)
+
+    answer = gateway("GET", f"/threads/{uuid4()}")
+
+    assert answer["statusCode"] == 404
+    assert list(json.loads(answer["body"])) == ["detail"]
+    assert answer["headers"]["content-type"] == "application/json"
+
+
+@EVENTS
+def test_the_same_key_through_a_gateway_is_one_run(event: Event) -> None:
+    gateway = Gateway(event)
+    at = f"/threads/{gateway.thread()}/runs"
+    key = {"idempotency-key": "k1"}
+
+    runs = [gateway("POST", at, {"assistant_id": "steps"}, headers=key) for _ in range(2)]
+
+    assert len({json.loads(run["body"])["run_id"] for run in runs}) == 1
+
+
+@EVENTS
+def test_a_run_that_ends_in_time_is_waited_for(event: Event) -> None:
+    gateway = Gateway(event)
+    thread_id = gateway.thread()
+    asked = {"assistant_id": "steps", "input": {"log": ["x"]}}
+    working = wiring.loop().create_task(_work_when_asked(gateway.api))
+
+    answer = gateway("POST", f"/threads/{thread_id}/runs/wait", asked)
+
+    assert working.done()
+    assert json.loads(answer["body"]) == {"log": ["x", "a", "b", "c"]}
+
+
+async def _work_when_asked(api: Service) -> None:
+    await api.queue.rung()
+    await api.work()
+
+
+@EVENTS
+def test_a_run_that_takes_longer_is_a_redirect_to_the_same_wait(event: Event) -> None:
+    gateway = Gateway(event, wait_seconds=0.05)
+    thread_id = gateway.thread()
+    at = f"/threads/{thread_id}/runs"
+
+    waited = gateway("POST", f"{at}/wait", {"assistant_id": "steps", "input": {"log": []}})
+    run_id = waited["headers"]["content-location"].rpartition("/")[2]
+    joined = gateway("GET", f"{at}/{run_id}/join")
+    gateway.work()
+    ended = gateway("GET", f"{at}/{run_id}/join")
+
+    assert (waited["statusCode"], joined["statusCode"], ended["statusCode"]) == (303, 303, 200)
+    assert waited["headers"]["location"] == f"{run_id}/join"  # from .../runs/wait
+    assert joined["headers"]["location"] == "join"  # from .../runs/{run_id}/join
+    assert f"GET {at}/{run_id}/join" in json.loads(waited["body"])["detail"]
+    assert json.loads(ended["body"]) == {"log": ["a", "b", "c"]}
+    assert len(json.loads(gateway("GET", at)["body"])) == 1
+
+
+def test_a_wait_ends_before_the_invocation_does() -> None:
+    gateway = Gateway(rest_event, wait_seconds=60)
+    gateway.context = Context(remaining=3.05)
+    asked = {"assistant_id": "steps", "input": {"log": []}}
+
+    answer = gateway("POST", f"/threads/{gateway.thread()}/runs/wait", asked)
+
+    assert answer["statusCode"] == 303
+
+
+def test_a_wait_that_the_database_breaks_off_does_not_ask_for_a_second_run() -> None:
+    gateway = Gateway(rest_event)
+
+    async def down(*args: Any) -> None:
+        raise Unavailable("Postgres is gone")
+
+    gateway.api.rt.store.runs_by_id = down  # type: ignore[method-assign, assignment]
+    asked = {"assistant_id": "steps", "input": {"log": []}}
+
+    answer = gateway("POST", f"/threads/{gateway.thread()}/runs/wait", asked)
+
+    assert answer["statusCode"] == 303
+
+
+CACHES = (settings, wiring.logger, wiring.store, wiring.runtime, edge.wired)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An environment with a project but nothing behind it."""
+    project = tmp_path / "langgraph.json"
+    project.write_text('{"graphs": {"mine": "./mine.py:graph"}}')
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nowhere")
+    monkeypatch.setenv("QUEUE_URL", f"unix://{tmp_path}/queue")
+    monkeypatch.setenv("BATON_CONFIG", str(project))
+    for cached in CACHES:
+        cached.cache_clear()
+    yield
+    for cached in CACHES:
+        cached.cache_clear()
+
+
+@EVENTS
+@pytest.mark.usefixtures("environment")
+def test_the_handler_serves_the_project_of_its_environment(event: Event) -> None:
+    from functions.api.handler import _adapter, handler
+
+    _adapter.cache_clear()
+
+    ok = handler(event("GET", "/ok"), Context())  # type: ignore[arg-type]
+    found = handler(event("POST", "/assistants/search", {}), Context())  # type: ignore[arg-type]
+    down = handler(event("GET", f"/threads/{uuid4()}"), Context())  # type: ignore[arg-type]
+
+    assert json.loads(ok["body"]) == {"ok": True}
+    assert [a["graph_id"] for a in json.loads(found["body"])] == ["mine"]
+    assert down["statusCode"] == 503

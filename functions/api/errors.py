@@ -41,7 +41,7 @@ def handle_errors(app: FastAPI) -> None:
 
 
 async def _of_the_engine(request: Request, error: Exception) -> Response:
-    status = STATUS[type(error)]  # type: ignore[index]  # handled by exact type
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return answer({"detail": str(error)}, status, headers=RETRY.get(status))

@@ -9,6 +9,13 @@ import psycopg
 from tests.fixtures.projects.faults.chain import STEPS
 
 STEP_KEY = re.compile(r"^(?P<thread>[^:]+):(?P<seq>\d+):")
+MADE = """
+    SELECT thread_id, (metadata ->> 'baton_seq')::int, (metadata ->> 'step')::int, parent_id,
+           (metadata ->> 'fence')::bigint
+      FROM checkpoints
+     WHERE ns = '' AND metadata ->> 'source' = 'loop'
+     ORDER BY thread_id, written, place
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,7 @@ class Audit:
     def findings(self, thread_ids: list[str]) -> Findings:
         with psycopg.connect(self.url) as connection:
             statuses = connection.execute("SELECT status FROM runs").fetchall()
-            made = connection.execute(
-                "SELECT thread_id, seq, (metadata ->> 'step')::int, parent_id,"
-                " (metadata ->> 'fence')::bigint FROM checkpoints"
-                " WHERE ns = '' AND metadata ->> 'source' = 'loop' ORDER BY thread_id, seq, place"
-            ).fetchall()
+            made = connection.execute(MADE).fetchall()
             keys = [key for (key,) in connection.execute("SELECT key FROM effects")]
         ended = Counter(status for (status,) in statuses)
         steps = Counter((thread, step) for thread, _, step, _, _ in made)

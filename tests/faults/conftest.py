@@ -55,6 +55,7 @@ def stack(database_url: str, direct_url: str, tmp_path: Path) -> Run:
             "DATABASE_URL": database_url,
             "MIGRATION_DATABASE_URL": direct_url,
             "LOG_LEVEL": "WARNING",
+            "BATON_MAX_ATTEMPTS": "1000",  # so many invocations die here on purpose
             **(env or {}),
         }
         made = Options(config=PROJECT, port=0, data=tmp_path / "data", environ=environ, **options)

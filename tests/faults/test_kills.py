@@ -77,23 +77,22 @@ async def test_every_message_delivered_twice_and_to_two_workers_at_once(
 
 
 async def create_runs(up: Stack, threads: int) -> list[str]:
-    client = get_client(url=up.url)
-    made = [(await client.threads.create())["thread_id"] for _ in range(threads)]
-    for thread_id in made:
-        await client.runs.create(thread_id, "chain", input={"log": []})
+    async with get_client(url=up.url) as client:
+        made = [(await client.threads.create())["thread_id"] for _ in range(threads)]
+        for thread_id in made:
+            await client.runs.create(thread_id, "chain", input={"log": []})
     return made
 
 
 async def all_ended(up: Stack, thread_ids: Sequence[str]) -> None:
-    client = get_client(url=up.url)
     give_up = time.monotonic() + PATIENCE
     left = list(thread_ids)
-    while left and time.monotonic() < give_up:
-        threads = [await client.threads.get(thread_id) for thread_id in left]
-        left = [thread["thread_id"] for thread in threads if thread["status"] == "busy"]
-        await asyncio.sleep(0.3)
-    for thread_id in thread_ids:
-        if thread_id not in left:
+    async with get_client(url=up.url) as client:
+        while left and time.monotonic() < give_up:
+            threads = [await client.threads.get(thread_id) for thread_id in left]
+            left = [thread["thread_id"] for thread in threads if thread["status"] == "busy"]
+            await asyncio.sleep(0.3)
+        for thread_id in set(thread_ids) - set(left):
             state: Any = await client.threads.get_state(thread_id)
             assert state["values"]["log"] == list(range(8))
 
@@ -111,7 +110,7 @@ class Chaos:
         frozen: set[asyncio.Task[None]] = set()
         try:
             while True:
-                await asyncio.sleep(random.uniform(0.1, 0.7))
+                await asyncio.sleep(random.uniform(0.3, 1.5))
                 if not (workers := up.workers):
                     continue
                 pid = random.choice(workers).pid

@@ -12,7 +12,6 @@ import httpx
 import pytest
 import uvicorn
 from langgraph_sdk import get_client
-from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import (
     ConflictError,
     NotFoundError,
@@ -30,7 +29,7 @@ INPUT = {"log": ["x"]}
 class Stack:
     """A client, and the service it talks to over a real socket."""
 
-    sdk: LangGraphClient
+    sdk: Any  # the client's types are narrower than what it sends
     service: Service
     url: str
 
@@ -147,7 +146,6 @@ async def test_messages(stack: Stack) -> None:
 
     values = await stack.sdk.runs.wait(await stack.thread(), "chat", input={"messages": [message]})
 
-    assert isinstance(values, dict)
     assert [(m["type"], m["content"]) for m in values["messages"]] == [
         ("human", "hi ☀"),
         ("ai", "you said hi ☀"),
@@ -162,8 +160,6 @@ async def test_a_question_is_answered(stack: Stack) -> None:
     state = await stack.sdk.threads.get_state(thread_id)
     done = await runs.wait(thread_id, "asks", command={"resume": "yes"})
 
-    assert isinstance(asked, dict)
-    assert isinstance(done, dict)
     (question,) = asked["__interrupt__"]
     assert question["value"] == {"ask": "go on?"}
     assert thread["status"] == "interrupted"
@@ -200,7 +196,7 @@ async def test_time_travel(stack: Stack) -> None:
     newest = await threads.get_history(thread_id, limit=1)
     older = await threads.get_history(thread_id, before=newest[0]["checkpoint"], limit=1)
 
-    assert [len(state["values"]["log"]) for state in past] == [4, 3, 2, 1, 0]  # type: ignore[call-overload]
+    assert [len(state["values"]["log"]) for state in past] == [4, 3, 2, 1, 0]
     assert read == after_a
     assert again == {"log": ["x", "a", "b", "c"]}
     assert fork["checkpoint"]["checkpoint_id"] != at["checkpoint_id"]
@@ -214,7 +210,6 @@ async def test_nested_states(stack: Stack) -> None:
 
     deep = await threads.get_state(thread_id, subgraphs=True)
     nested = deep["tasks"][0]["state"]
-    assert nested is not None
     by_place = await threads.get_state(thread_id, checkpoint=nested["checkpoint"])
     edit = {"log": ["!"]}
     await threads.update_state(thread_id, edit, as_node="think", checkpoint=nested["checkpoint"])
@@ -222,7 +217,6 @@ async def test_nested_states(stack: Stack) -> None:
 
     assert nested["next"] == ["ask"]
     assert by_place["values"] == nested["values"]
-    assert isinstance(done, dict)
     assert done["log"][-2:] == ["!", "answered yes"]
 
 

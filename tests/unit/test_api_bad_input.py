@@ -10,7 +10,7 @@ from tests.fixtures.service import Service, service
 
 UNKNOWN = str(uuid4())
 LIMIT = 20_000
-INPUT = {"log": []}
+INPUT: dict[str, Any] = {"log": []}
 
 RUNS: list[tuple[dict[str, Any], int, str]] = [
     ({}, 422, "body.assistant_id: Field required"),

@@ -4,4 +4,4 @@ import os
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # as functions/wiring.py, before LangGraph loads
 
-pytest_plugins = ["tests.fixtures.postgres"]
+pytest_plugins = ["tests.fixtures.folders", "tests.fixtures.postgres"]

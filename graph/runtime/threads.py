@@ -54,12 +54,7 @@ async def read_state(rt: Runtime, thread: Thread, at: Place, *, nested: bool = F
     if thread.head is None and at == NEWEST:
         return empty_state(thread.thread_id)
     graph = bound(await _graph(rt, thread), _reader(rt))
-    try:
-        state = await graph.aget_state(_config(thread, at), subgraphs=nested)
-    except ValueError:
-        if at.ns:  # LangGraph knows no nested graph of that name
-            raise _unknown(thread, at) from None
-        raise
+    state = await graph.aget_state(_config(thread, at), subgraphs=nested)
     if state.created_at is None:
         raise _unknown(thread, at)
     return state_json(state)

@@ -24,6 +24,10 @@ POLL = 0.02
 async def postgres(folder: Path, children: Children) -> AsyncIterator[str]:
     """The URL of Baton's database; the server keeps its data in the folder."""
     cluster = cluster_in(folder)
+    if cluster.home != folder:
+        children.say(
+            "postgres", f"{cluster.user} may not enter {folder}: data is in {cluster.home}"
+        )
     _settle(cluster)
     if not (cluster.data / "PG_VERSION").exists():
         await _create(cluster, children)

@@ -50,8 +50,8 @@ async def state_of(url: str, thread_id: str) -> Any:
 
 
 @pytest.mark.parametrize("queue", ["sqs", "memory"])
-async def test_a_thread_runs_and_its_data_survives_a_restart(tmp_path: Path, queue: str) -> None:
-    async with Stack(options(tmp_path, queue=queue)) as stack:
+async def test_a_thread_runs_and_its_data_survives_a_restart(open_folder: Path, queue: str) -> None:
+    async with Stack(options(open_folder, queue=queue)) as stack:
         assert httpx.get(f"{stack.url}/ok").status_code == 200
         assert stack.graphs == ["counter"]
         workers = {worker.pid for worker in stack.workers}
@@ -59,7 +59,7 @@ async def test_a_thread_runs_and_its_data_survives_a_restart(tmp_path: Path, que
 
     assert values["counted"] == [0, 2, 4]
     assert set(values["pids"]) <= workers
-    async with Stack(options(tmp_path, queue=queue)) as stack:
+    async with Stack(options(open_folder, queue=queue)) as stack:
         assert await state_of(stack.url, thread_id) == values
 
 
@@ -88,39 +88,39 @@ class Twice:
         await self._source.release(messages, after=after)
 
 
-async def test_a_wrapped_source_can_deliver_everything_twice(tmp_path: Path) -> None:
+async def test_a_wrapped_source_can_deliver_everything_twice(open_folder: Path) -> None:
     sources: list[Twice] = []
 
     def wrap(source: Source) -> Source:
         sources.append(Twice(source))
         return sources[-1]
 
-    async with Stack(options(tmp_path, wrap=wrap, pace=Pace(batch_size=1))) as stack:
+    async with Stack(options(open_folder, wrap=wrap, pace=Pace(batch_size=1))) as stack:
         _, values = await count_to_three(stack.url)
 
     assert values["counted"] == [0, 2, 4]
     assert sources[0].delivered >= 6
 
 
-async def test_a_killed_api_is_started_again_and_requests_wait_for_it(tmp_path: Path) -> None:
-    async with Stack(options(tmp_path)) as stack, httpx.AsyncClient(timeout=30) as client:
-        before = processes(tmp_path)
+async def test_a_killed_api_is_started_again_and_requests_wait_for_it(open_folder: Path) -> None:
+    async with Stack(options(open_folder)) as stack, httpx.AsyncClient(timeout=30) as client:
+        before = processes(open_folder)
         (api,) = [one["pid"] for one in before if one["name"] == "api"]
         os.kill(api, signal.SIGKILL)
 
         assert (await client.get(f"{stack.url}/ok")).status_code == 200
 
-        (after,) = [one["pid"] for one in processes(tmp_path) if one["name"] == "api"]
+        (after,) = [one["pid"] for one in processes(open_folder) if one["name"] == "api"]
         assert after != api
 
 
-async def test_a_killed_postgres_is_started_again_with_its_data(tmp_path: Path) -> None:
-    async with Stack(options(tmp_path)) as stack:
+async def test_a_killed_postgres_is_started_again_with_its_data(open_folder: Path) -> None:
+    async with Stack(options(open_folder)) as stack:
         thread_id, _ = await count_to_three(stack.url)
-        (postgres,) = [one["pid"] for one in processes(tmp_path) if one["name"] == "postgres"]
+        (postgres,) = [one["pid"] for one in processes(open_folder) if one["name"] == "postgres"]
         os.kill(postgres, signal.SIGKILL)
         async with asyncio.timeout(UP):
-            while all(one["name"] != "postgres" for one in processes(tmp_path)) or (
+            while all(one["name"] != "postgres" for one in processes(open_folder)) or (
                 start_of(postgres) is not None
             ):
                 await asyncio.sleep(0.05)
@@ -144,53 +144,53 @@ async def patiently(ask: Any) -> Any:
 
 
 async def test_the_environments_database_is_used_instead_of_an_embedded_one(
-    tmp_path: Path, database_url: str, direct_url: str
+    open_folder: Path, database_url: str, direct_url: str
 ) -> None:
     urls = {"DATABASE_URL": database_url, "MIGRATION_DATABASE_URL": direct_url}
-    async with Stack(options(tmp_path, environ={**ENVIRON, **urls})) as stack:
+    async with Stack(options(open_folder, environ={**ENVIRON, **urls})) as stack:
         _, values = await count_to_three(stack.url)
         assert stack.database_url == database_url
 
     assert values["counted"] == [0, 2, 4]
-    assert not (tmp_path / "postgres").exists()
+    assert not (open_folder / "postgres").exists()
 
 
-async def test_the_environments_queue_is_used_instead_of_an_embedded_one(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "elsewhere.json")
+async def test_the_environments_queue_is_used_instead_of_an_embedded_one(open_folder: Path) -> None:
+    ledger = Ledger(open_folder / "elsewhere.json")
     redrive = Redrive(visibility=60)
     async with (
         Children(ledger, lambda _, line: print(line)) as children,
         sqs_server(children, python_env(ENVIRON), redrive) as (source, endpoint),
     ):
         told = {**ENVIRON, "QUEUE_URL": source.url, "AWS_ENDPOINT_URL_SQS": endpoint}
-        async with Stack(options(tmp_path, environ=told)) as stack:
+        async with Stack(options(open_folder, environ=told)) as stack:
             _, values = await count_to_three(stack.url)
             assert stack.queue_url == source.url
 
     assert values["counted"] == [0, 2, 4]
 
 
-async def test_a_queue_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+async def test_a_queue_that_is_not_there_is_one_clear_line(open_folder: Path) -> None:
     nowhere = {"QUEUE_URL": "http://127.0.0.1:9/q", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9"}
     with pytest.raises(CannotStart, match=r"QUEUE_URL is http://127\.0\.0\.1:9/q, but SQS did not"):
-        async with Stack(options(tmp_path, environ={**ENVIRON, **nowhere})):
+        async with Stack(options(open_folder, environ={**ENVIRON, **nowhere})):
             pass
 
-    assert processes(tmp_path) == []
+    assert processes(open_folder) == []
 
 
-async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+async def test_a_database_that_is_not_there_is_one_clear_line(open_folder: Path) -> None:
     nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:9/baton"}
     with pytest.raises(CannotStart, match="Postgres cannot be reached"):
-        async with Stack(options(tmp_path, environ={**ENVIRON, **nowhere})):
+        async with Stack(options(open_folder, environ={**ENVIRON, **nowhere})):
             pass
 
-    assert processes(tmp_path) == []
+    assert processes(open_folder) == []
 
 
-async def test_everything_listens_on_loopback_only(tmp_path: Path) -> None:
-    async with Stack(options(tmp_path, queue="sqs")):
-        pids = [one["pid"] for one in processes(tmp_path)]
+async def test_everything_listens_on_loopback_only(open_folder: Path) -> None:
+    async with Stack(options(open_folder, queue="sqs")):
+        pids = [one["pid"] for one in processes(open_folder)]
         addresses = listening([*pids, os.getpid()])
 
     assert len(addresses) >= 3
@@ -264,17 +264,17 @@ async def dev(data: Path, *arguments: str, config: Path = COUNTER) -> AsyncItera
         yield Dev(process, data)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), STOPPED)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_told_to_stop_it_ends_all_it_started_quickly_and_quietly(
-    tmp_path: Path, number: signal.Signals
+    open_folder: Path, number: signal.Signals
 ) -> None:
-    async with dev(tmp_path) as running:
+    async with dev(open_folder) as running:
         await running.up()
-        pids = [one["pid"] for one in processes(tmp_path)]
+        pids = [one["pid"] for one in processes(open_folder)]
         running.process.send_signal(number)
 
         assert await running.ended(within=5) == 0
@@ -285,12 +285,12 @@ async def test_told_to_stop_it_ends_all_it_started_quickly_and_quietly(
     assert "Traceback" not in running.text
 
 
-async def test_told_to_stop_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
-    async with dev(tmp_path) as running:
+async def test_told_to_stop_while_it_starts_it_leaves_nothing(open_folder: Path) -> None:
+    async with dev(open_folder) as running:
         async with asyncio.timeout(UP):
-            while not (tmp_path / "postgres.log").exists():
+            while not (open_folder / "postgres.log").exists():
                 await asyncio.sleep(0.01)
-        pids = [one["pid"] for one in processes(tmp_path)]
+        pids = [one["pid"] for one in processes(open_folder)]
         running.process.send_signal(signal.SIGTERM)
 
         assert await running.ended() == 0
@@ -299,40 +299,40 @@ async def test_told_to_stop_while_it_starts_it_leaves_nothing(tmp_path: Path) ->
     assert "Traceback" not in running.text
 
 
-async def test_after_a_kill_nothing_lives_on_and_the_next_goes_on(tmp_path: Path) -> None:
-    async with dev(tmp_path) as killed:
+async def test_after_a_kill_nothing_lives_on_and_the_next_goes_on(open_folder: Path) -> None:
+    async with dev(open_folder) as killed:
         thread_id, values = await count_to_three(await killed.up())
-        pids = [one["pid"] for one in processes(tmp_path)]
+        pids = [one["pid"] for one in processes(open_folder)]
         killed.process.kill()
         await killed.ended()
 
-    async with dev(tmp_path) as running:
+    async with dev(open_folder) as running:
         url = await running.up()
         assert [pid for pid in pids if start_of(pid)] == []
         assert await state_of(url, thread_id) == values
 
 
-async def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    async with dev(tmp_path) as first:
+async def test_a_second_one_on_the_same_data_is_refused(open_folder: Path) -> None:
+    async with dev(open_folder) as first:
         url = await first.up()
-        before = processes(tmp_path)
-        async with dev(tmp_path) as second:
+        before = processes(open_folder)
+        async with dev(open_folder) as second:
             assert await second.ended(within=UP) == 1
 
-        assert f"(process {first.process.pid}) uses {tmp_path}" in second.said[-1]
-        assert processes(tmp_path) == before
+        assert f"(process {first.process.pid}) uses {open_folder}" in second.said[-1]
+        assert processes(open_folder) == before
         assert httpx.get(f"{url}/ok").status_code == 200
 
 
-async def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_refused_before_anything_starts(open_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        async with dev(tmp_path, "--port", port) as refused:
+        async with dev(open_folder, "--port", port) as refused:
             started = time.monotonic()
             assert await refused.ended(within=UP) == 1
 
     assert f"port {port} cannot be used" in refused.said[-1]
-    assert not (tmp_path / "postgres").exists(), f"{time.monotonic() - started:.1f} s"
+    assert not (open_folder / "postgres").exists(), f"{time.monotonic() - started:.1f} s"
 
 
 BROKEN = {
@@ -348,15 +348,15 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-async def test_a_broken_project_is_one_clear_line(tmp_path: Path, fault: str) -> None:
+async def test_a_broken_project_is_one_clear_line(open_folder: Path, fault: str) -> None:
     text, names = BROKEN[fault]
-    config = tmp_path / "langgraph.json"
+    config = open_folder / "langgraph.json"
     if text is not None:
         config.write_text(text)
-    (tmp_path / "good.py").write_text("number = 3\n")
-    (tmp_path / "bad.py").write_text("raise RuntimeError('out of order')\n")
-    (tmp_path / "leaves.py").write_text("import os\nos._exit(3)\n")
-    data = tmp_path / "data"
+    (open_folder / "good.py").write_text("number = 3\n")
+    (open_folder / "bad.py").write_text("raise RuntimeError('out of order')\n")
+    (open_folder / "leaves.py").write_text("import os\nos._exit(3)\n")
+    data = open_folder / "data"
 
     async with dev(data, config=config) as refused:
         assert await refused.ended(within=UP) == 1

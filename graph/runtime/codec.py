@@ -21,6 +21,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from graph.runtime.models import BlobRow, CheckpointRow, Stored, WriteRow
 
 END = "__end__"  # where a functional entrypoint leaves what it returned
+ROOT = "__root__"  # where a state that is not a dict is
 BRANCH = "branch:to:"  # the channel that makes a node run
 SENDS = "__pregel_tasks"
 INLINE_BYTES = 1024
@@ -155,10 +156,11 @@ class Codec:
 def visible_values(checkpoint: Checkpoint) -> Any:
     """The state as its owner sees it: without LangGraph's own channels.
 
-    A dict of channels, or whatever a functional entrypoint returned.
+    A dict of channels, or the one value of a graph whose state is not a dict.
     """
-    if END in checkpoint["channel_values"]:
-        return checkpoint["channel_values"][END]
+    for whole in (END, ROOT):
+        if whole in checkpoint["channel_values"]:
+            return checkpoint["channel_values"][whole]
     return {
         channel: value
         for channel, value in checkpoint["channel_values"].items()

@@ -253,6 +253,11 @@ class NewRun:
     request_hash: str | None = None  # tells a repeated request from a reused key
     delay: float = 0.0  # seconds before its first step, if it need not wait for its turn
 
+    @property
+    def belongs(self) -> Json:
+        """What the thread's metadata tells of the graph its state is of."""
+        return {"graph_id": self.graph_id, "assistant_id": self.assistant_id}
+
 
 @dataclass(frozen=True, slots=True)
 class Created:

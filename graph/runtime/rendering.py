@@ -29,12 +29,14 @@ def error_json(error: BaseException) -> Json:
     return {"error": type(error).__name__, "message": str(error) or repr(error)}
 
 
+def interrupt_json(interrupt: Any) -> Json:
+    """One question of LangGraph's in the wire format; a resume may name its id."""
+    return {"value": jsonable(interrupt.value), "id": interrupt.id}
+
+
 def interrupts_json(interrupts: Mapping[str, Sequence[Any]]) -> Json:
-    """Questions by task id, each with its value and the id that a resume may name."""
-    return {
-        task_id: [{"value": jsonable(i.value), "id": i.id} for i in asked]
-        for task_id, asked in interrupts.items()
-    }
+    """Questions by task id."""
+    return {task_id: [interrupt_json(i) for i in asked] for task_id, asked in interrupts.items()}
 
 
 def _default(value: Any) -> Any:

@@ -27,9 +27,6 @@ async def start_run(rt: Runtime, new: NewRun, *, make_thread: bool = False) -> R
     created = await _create(rt, new, make_thread=make_thread)
     if created.job is not None:
         await ring(rt, created.job, owner=new.owner, delay=new.delay)
-        if created.job.seq == 0:  # the thread's first run tells which graph its state is of
-            belongs = {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
-            await rt.store.update_thread(new.thread_id, new.owner, metadata=belongs)
     return created.run
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from graph.runtime.models import Json
-from graph.runtime.values import interrupt_json
+from graph.runtime.rendering import interrupt_json
 
 ADDRESS = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 

@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, Send
 
 from graph.effects import PATHS, SEQ
 from graph.errors import LostClaim, Unavailable
@@ -196,9 +196,17 @@ def graph_input(run: Run) -> Any:
         return Command(
             update=command.get("update"),
             resume=command.get("resume"),
-            goto=command.get("goto") or (),
+            goto=_targets(command.get("goto") or []),
         )
     return run.kwargs.get("input")
+
+
+def _targets(goto: Any) -> list[Any]:
+    """Nodes by name, or {"node", "input"} for a task with an input of its own."""
+    return [
+        to if isinstance(to, str) else Send(to["node"], to.get("input"))
+        for to in (goto if isinstance(goto, list) else [goto])
+    ]
 
 
 def _config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:

@@ -5,7 +5,7 @@ from typing import Any
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.codec import Codec, Decoded, visible_values
 from graph.runtime.models import Run, RunStatus
-from graph.runtime.rendering import jsonable
+from graph.runtime.rendering import interrupt_json
 from graph.runtime.step import Runtime
 from graph.runtime.step_saver import INTERRUPT
 
@@ -29,11 +29,6 @@ async def final_values(rt: Runtime, run: Run) -> Any:
         return values
     state = values if isinstance(values, dict) else {}
     return {**state, INTERRUPT: [interrupt_json(interrupt) for interrupt in asked]}
-
-
-def interrupt_json(interrupt: Any) -> dict[str, Any]:
-    """One question of LangGraph's in the wire format."""
-    return {"value": jsonable(interrupt.value), "id": interrupt.id}
 
 
 async def _decoded(rt: Runtime, thread_id: str, checkpoint_id: str) -> Decoded | None:

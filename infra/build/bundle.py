@@ -1,10 +1,14 @@
-"""`make build`: dist/bundle, with exact contents, locked versions and bytecode for the runtime."""
+"""`make build`: dist/bundle, with exact contents, locked versions and bytecode for the runtime.
+
+`--platform local --out dist/local` makes the same for this machine, where `make e2e` runs it.
+"""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -21,27 +25,55 @@ ROOT_CERTIFICATES = "certifi/cacert.pem"
 UV = Path(sys.executable).with_name("uv")
 
 
-def main() -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a bundle is made for."""
+
+    python: str  # its version, "3.13"
+    platform: str | None  # as uv names it; None is this machine
+    interpreter: str | None  # of that version, to compile with
+
+
+@click.command()
+@click.option("--platform", type=click.Choice(["lambda", "local"]), default="lambda")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("dist/bundle"))
+def main(platform: str, out: Path) -> None:
     """Build the bundle of the project in the working directory; exit with one line on failure."""
     project = Path.cwd()
-    bundle = project / "dist" / "bundle"
-    partial = bundle.with_name("bundle.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    target = lambda_target() if platform == "lambda" else local_target()
     try:
-        copy_sources(project, partial)
-        install_packages(project, partial)
-        interpreter = find_interpreter()
-        if interpreter:
-            compile_bytecode(interpreter, partial)
-        check(partial)
+        build(project, project / out, target)
     except (ValueError, OSError) as error:
         raise SystemExit(f"make build: {error}") from error
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"make build: `{error.cmd[0]}` failed, see above") from error
+    report(project / out, target)
+
+
+def lambda_target() -> Target:
+    """What template.yaml deploys."""
+    return Target(RUNTIME, PLATFORM, find_interpreter())
+
+
+def local_target() -> Target:
+    """This machine with the runtime's Python, or with ours where it has none."""
+    if interpreter := find_interpreter():
+        return Target(RUNTIME, None, interpreter)
+    return Target(f"{sys.version_info.major}.{sys.version_info.minor}", None, sys.executable)
+
+
+def build(project: Path, bundle: Path, target: Target) -> None:
+    """Put a bundle where `bundle` says, in place of the last one; whole or not at all."""
+    partial = bundle.with_name(f"{bundle.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    copy_sources(project, partial)
+    install_packages(project, partial, target)
+    if target.interpreter:
+        compile_bytecode(target.interpreter, partial)
+    check(partial)
     shutil.rmtree(bundle, ignore_errors=True)
     partial.rename(bundle)
-    report(bundle, compiled=interpreter is not None)
 
 
 def copy_sources(project: Path, bundle: Path) -> None:
@@ -71,9 +103,10 @@ def graph_roots(project: Path) -> set[str]:
     return roots
 
 
-def install_packages(project: Path, bundle: Path) -> None:
-    """Install the locked packages for the functions' platform, without what the runtime has."""
+def install_packages(project: Path, bundle: Path, target: Target) -> None:
+    """Install the locked packages for the target, without what the runtime has."""
     locked = bundle.with_name("requirements.txt")
+    platform = ("--python-platform", target.platform) if target.platform else ()
     pruned = [flag for name in BROUGHT_BY_THE_RUNTIME for flag in ("--prune", name)]
     run(
         *(str(UV), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", *pruned),
@@ -82,7 +115,7 @@ def install_packages(project: Path, bundle: Path) -> None:
     )
     run(
         *(str(UV), "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"),
-        *("--python-platform", PLATFORM, "--python-version", RUNTIME, "--link-mode", "copy"),
+        *(*platform, "--python-version", target.python, "--link-mode", "copy"),
         *("--target", str(bundle), "--requirements", str(locked)),
         cwd=project,
     )
@@ -124,16 +157,18 @@ def check(bundle: Path) -> None:
         raise ValueError(f"the bundle has {megabytes(size)}, Lambda takes at most 250 MB")
 
 
-def report(bundle: Path, *, compiled: bool) -> None:
+def report(bundle: Path, target: Target) -> None:
     """Print the bundle's size, its ten biggest packages, and whether it holds bytecode."""
     sizes = {entry.name: size_of(entry) for entry in bundle.iterdir()}
-    click.echo(f"{bundle.relative_to(Path.cwd())}: {megabytes(sum(sizes.values()))} of 250 MB")
+    click.echo(f"{os.path.relpath(bundle)}: {megabytes(sum(sizes.values()))} of 250 MB")
     for name in sorted(sizes, key=lambda name: sizes[name], reverse=True)[:10]:
         click.echo(f"  {megabytes(sizes[name]):>9}  {name}")
-    if compiled:
-        click.echo(f"bytecode: compiled for Python {RUNTIME}")
+    if target.interpreter:
+        click.echo(f"bytecode: compiled for Python {target.python}")
     else:
-        click.echo(f"bytecode: none, for want of a Python {RUNTIME}; cold starts take 2-3 x longer")
+        click.echo(
+            f"bytecode: none, for want of a Python {target.python}; cold starts take 2-3 x longer"
+        )
 
 
 def size_of(path: Path) -> int:

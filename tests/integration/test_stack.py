@@ -31,9 +31,10 @@ UP = 60.0
 STOPPED = 10.0
 
 
-def options(data: Path, **changes: Any) -> Options:
+def stack_on(data: Path, **changes: Any) -> Stack:
+    """A stack of the counter's project; what its processes say is shown when the test fails."""
     told = {"config": COUNTER, "port": 0, "queue": "memory", "environ": ENVIRON, **changes}
-    return Options(data=data, **told)
+    return Stack(Options(data=data, **told), say=lambda who, line: print(who, line))
 
 
 async def count_to_three(url: str, thread_id: str | None = None) -> Any:
@@ -51,7 +52,7 @@ async def state_of(url: str, thread_id: str) -> Any:
 
 @pytest.mark.parametrize("queue", ["sqs", "memory"])
 async def test_a_thread_runs_and_its_data_survives_a_restart(open_folder: Path, queue: str) -> None:
-    async with Stack(options(open_folder, queue=queue)) as stack:
+    async with stack_on(open_folder, queue=queue) as stack:
         assert httpx.get(f"{stack.url}/ok").status_code == 200
         assert stack.graphs == ["counter"]
         workers = {worker.pid for worker in stack.workers}
@@ -59,7 +60,7 @@ async def test_a_thread_runs_and_its_data_survives_a_restart(open_folder: Path, 
 
     assert values["counted"] == [0, 2, 4]
     assert set(values["pids"]) <= workers
-    async with Stack(options(open_folder, queue=queue)) as stack:
+    async with stack_on(open_folder, queue=queue) as stack:
         assert await state_of(stack.url, thread_id) == values
 
 
@@ -95,7 +96,7 @@ async def test_a_wrapped_source_can_deliver_everything_twice(open_folder: Path) 
         sources.append(Twice(source))
         return sources[-1]
 
-    async with Stack(options(open_folder, wrap=wrap, pace=Pace(batch_size=1))) as stack:
+    async with stack_on(open_folder, wrap=wrap, pace=Pace(batch_size=1)) as stack:
         _, values = await count_to_three(stack.url)
 
     assert values["counted"] == [0, 2, 4]
@@ -103,7 +104,7 @@ async def test_a_wrapped_source_can_deliver_everything_twice(open_folder: Path) 
 
 
 async def test_a_killed_api_is_started_again_and_requests_wait_for_it(open_folder: Path) -> None:
-    async with Stack(options(open_folder)) as stack, httpx.AsyncClient(timeout=30) as client:
+    async with stack_on(open_folder) as stack, httpx.AsyncClient(timeout=30) as client:
         before = processes(open_folder)
         (api,) = [one["pid"] for one in before if one["name"] == "api"]
         os.kill(api, signal.SIGKILL)
@@ -115,7 +116,7 @@ async def test_a_killed_api_is_started_again_and_requests_wait_for_it(open_folde
 
 
 async def test_a_killed_postgres_is_started_again_with_its_data(open_folder: Path) -> None:
-    async with Stack(options(open_folder)) as stack:
+    async with stack_on(open_folder) as stack:
         thread_id, _ = await count_to_three(stack.url)
         (postgres,) = [one["pid"] for one in processes(open_folder) if one["name"] == "postgres"]
         os.kill(postgres, signal.SIGKILL)
@@ -147,7 +148,7 @@ async def test_the_environments_database_is_used_instead_of_an_embedded_one(
     open_folder: Path, database_url: str, direct_url: str
 ) -> None:
     urls = {"DATABASE_URL": database_url, "MIGRATION_DATABASE_URL": direct_url}
-    async with Stack(options(open_folder, environ={**ENVIRON, **urls})) as stack:
+    async with stack_on(open_folder, environ={**ENVIRON, **urls}) as stack:
         _, values = await count_to_three(stack.url)
         assert stack.database_url == database_url
 
@@ -163,7 +164,7 @@ async def test_the_environments_queue_is_used_instead_of_an_embedded_one(open_fo
         sqs_server(children, python_env(ENVIRON), redrive) as (source, endpoint),
     ):
         told = {**ENVIRON, "QUEUE_URL": source.url, "AWS_ENDPOINT_URL_SQS": endpoint}
-        async with Stack(options(open_folder, environ=told)) as stack:
+        async with stack_on(open_folder, environ=told) as stack:
             _, values = await count_to_three(stack.url)
             assert stack.queue_url == source.url
 
@@ -173,7 +174,7 @@ async def test_the_environments_queue_is_used_instead_of_an_embedded_one(open_fo
 async def test_a_queue_that_is_not_there_is_one_clear_line(open_folder: Path) -> None:
     nowhere = {"QUEUE_URL": "http://127.0.0.1:9/q", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9"}
     with pytest.raises(CannotStart, match=r"QUEUE_URL is http://127\.0\.0\.1:9/q, but SQS did not"):
-        async with Stack(options(open_folder, environ={**ENVIRON, **nowhere})):
+        async with stack_on(open_folder, environ={**ENVIRON, **nowhere}):
             pass
 
     assert processes(open_folder) == []
@@ -182,14 +183,14 @@ async def test_a_queue_that_is_not_there_is_one_clear_line(open_folder: Path) ->
 async def test_a_database_that_is_not_there_is_one_clear_line(open_folder: Path) -> None:
     nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:9/baton"}
     with pytest.raises(CannotStart, match="Postgres cannot be reached"):
-        async with Stack(options(open_folder, environ={**ENVIRON, **nowhere})):
+        async with stack_on(open_folder, environ={**ENVIRON, **nowhere}):
             pass
 
     assert processes(open_folder) == []
 
 
 async def test_everything_listens_on_loopback_only(open_folder: Path) -> None:
-    async with Stack(options(open_folder, queue="sqs")):
+    async with stack_on(open_folder, queue="sqs"):
         pids = [one["pid"] for one in processes(open_folder)]
         addresses = listening([*pids, os.getpid()])
 

@@ -53,17 +53,17 @@ async def test_a_run_is_accepted_and_rung_for(api: Service) -> None:
     assert await api.call("GET", f"/threads/{thread_id}/runs/{run['run_id']}") == run
 
 
-async def test_a_threads_first_run_says_which_graph_the_thread_is_of(api: Service) -> None:
+async def test_a_threads_newest_run_says_which_graph_the_thread_is_of(api: Service) -> None:
     thread_id = await api.thread(metadata={"user": "ann"})
-    first = await api.run(thread_id, "steps", input={"log": []})
-    await api.run(thread_id, "asks", input={"log": []})
+    await api.run(thread_id, "steps", input={"log": []})
+    newest = await api.run(thread_id, "asks", input={"log": []})
 
     thread = await api.call("GET", f"/threads/{thread_id}")
 
     assert thread["metadata"] == {
         "user": "ann",
-        "graph_id": "steps",
-        "assistant_id": first["assistant_id"],
+        "graph_id": "asks",
+        "assistant_id": newest["assistant_id"],
     }
     assert thread["status"] == "busy"
 

@@ -33,7 +33,7 @@ class MemoryRuns(MemoryTables):
         if new.idempotency_key is not None:
             request = (new.owner, new.idempotency_key)
             self.tables.requests[request] = (new.request_hash, run.run_id)
-        row.update(updated_at=now)
+        row.update(updated_at=now, metadata={**row.thread.metadata, **new.belongs})
         return Created(deepcopy(run), job=_start_or_queue(row, new, now))
 
     def _earlier(self, new: NewRun) -> Run | None:

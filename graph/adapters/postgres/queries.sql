@@ -354,6 +354,7 @@ WITH earlier AS (
        SET active_run_id = coalesce(active_run_id, %(run_id)s),
            queued = CASE WHEN active_run_id IS NULL THEN queued ELSE queued || %(run_id)s::text END,
            status = 'busy',
+           metadata = metadata || %(belongs)s,
            attempts = CASE WHEN active_run_id IS NULL THEN 0 ELSE attempts END,
            rung_at = CASE WHEN active_run_id IS NULL THEN NULL ELSE rung_at END,
            wake_at = CASE WHEN active_run_id IS NOT NULL THEN wake_at

@@ -99,6 +99,7 @@ def _params(new: NewRun) -> dict[str, Any]:
         "assistant_id": new.assistant_id,
         "graph_id": new.graph_id,
         "metadata": Jsonb(new.metadata),
+        "belongs": Jsonb(new.belongs),
         "payload": Jsonb({k: v for k, v in new.kwargs.items() if k in PAYLOAD}),
         "kwargs": Jsonb({k: v for k, v in new.kwargs.items() if k not in PAYLOAD}),
         "checkpoint_id": new.kwargs.get("checkpoint_id"),

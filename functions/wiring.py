@@ -10,7 +10,7 @@ from functions.settings import settings
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.queues import queue_of
 from graph.adapters.registry import Registry
-from graph.runtime.step import Runtime
+from graph.runtime.engine import Runtime
 
 # LangGraph reads it when it is first imported: a graph's state types, and no others, are built from
 # what the database holds.

@@ -5,9 +5,9 @@ from typing import Any
 
 from fastapi import Response
 
+from graph.runtime.engine import Runtime
 from graph.runtime.models import Json, Run, Thread
 from graph.runtime.rendering import to_json
-from graph.runtime.step import Runtime
 
 
 def answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:

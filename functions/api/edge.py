@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from graph.runtime.engine import Runtime
 from graph.runtime.follow import Follower
-from graph.runtime.step import Runtime
 
 
 @dataclass(frozen=True, slots=True)

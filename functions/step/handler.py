@@ -13,8 +13,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import wiring
+from graph.runtime.engine import Runtime
 from graph.runtime.jobs import decode
-from graph.runtime.step import Runtime, step
+from graph.runtime.step import step
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

@@ -1,34 +1,24 @@
 """Claude, for nodes: one validated tool call, or one text as it streams.
 
-The SDK is loaded on first use. Nothing sleeps here: a busy API raises RetryLater.
+A whole conversation with tools is graph/llm/chat.py's.
 """
 
-import asyncio
 import inspect
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from graph import PermanentFailure, RetryLater
+from graph import PermanentFailure
+from graph.llm.client import MAX_TOKENS, streaming
 
 if TYPE_CHECKING:
-    from anthropic import APIStatusError, AsyncAnthropic
     from anthropic.types import Message, MessageParam, ToolParam, ToolResultBlockParam
 
-DEFAULT_MODEL = "claude-haiku-5-5"
 OFFLINE_MODEL = "offline-extractive"  # how the local stand-in signs its answers
-TIMEOUT = 120.0  # seconds for a whole call, streamed or not
-BUSY_WAIT = 5.0  # seconds, when a busy API does not say how long
-MAX_TOKENS = 16_000  # thinking counts towards it
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncAnthropic]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +66,25 @@ async def ask(prompt: str, answer: type[Answer], *, system: str) -> Reply[Answer
 async def write(prompt: str, *, system: str, on_text: Callable[[str], None]) -> Text:
     """Have Claude write; `on_text` gets each piece as it arrives."""
     messages: list[MessageParam] = [{"role": "user", "content": prompt}]
-    async with (
-        _api() as api,
-        api.messages.stream(
-            model=_model(), max_tokens=MAX_TOKENS, system=system, messages=messages
-        ) as stream,
-    ):
+    async with streaming(system=system, messages=messages) as stream:
         async for piece in stream.text_stream:
             on_text(piece)
         message = await stream.get_final_message()
-    _refuse_refusal(message)
     text = "".join(block.text for block in message.content if block.type == "text")
     if message.stop_reason == "max_tokens":
         text += f"\n\n(Cut off: the answer reached {MAX_TOKENS} tokens.)"
     return Text(text, message.model)
 
 
-async def close() -> None:
-    """Close this event loop's client, if it has one."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.close()
-
-
 async def _call(tool: "ToolParam", messages: "list[MessageParam]", system: str) -> "Message":
-    async with _api() as api:
+    async with streaming(
+        system=system,
+        messages=messages,
+        tools=[tool],
         # Claude Opus and Sonnet 5.5 answer a forced tool choice with a 400: ask in words instead.
-        message = await api.messages.create(
-            model=_model(),
-            max_tokens=MAX_TOKENS,
-            system=system,
-            messages=messages,
-            tools=[tool],
-            tool_choice={"type": "auto", "disable_parallel_tool_use": True},
-            timeout=TIMEOUT,
-        )
-    _refuse_refusal(message)
-    return message
+        tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+    ) as stream:
+        return await stream.get_final_message()
 
 
 def _parse(message: "Message", answer: type[Answer]) -> Answer:
@@ -134,51 +106,3 @@ def _send_back(message: "Message", tool: str, wrong: str) -> "list[MessageParam]
         "content": [*results, {"type": "text", "text": order}],
     }
     return [message.to_param(), again] if message.content else [again]
-
-
-def _refuse_refusal(message: "Message") -> None:
-    if message.stop_reason == "refusal":
-        raise PermanentFailure(f"{message.model} declined to answer; rephrase the question")
-
-
-@asynccontextmanager
-async def _api() -> "AsyncIterator[AsyncAnthropic]":
-    """This event loop's client for one bounded call; a busy API becomes RetryLater."""
-    import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
-
-    loop = asyncio.get_running_loop()
-    client = _clients.get(loop)
-    if client is None:
-        client = anthropic.AsyncAnthropic(
-            max_retries=0, timeout=anthropic.Timeout(TIMEOUT, connect=5.0)
-        )
-        if not (client.api_key or client.auth_token or client.credentials):
-            raise PermanentFailure("no credentials for Claude: set ANTHROPIC_API_KEY")
-        _clients[loop] = client
-    try:
-        async with asyncio.timeout(TIMEOUT) as limit:
-            yield client
-    except anthropic.APIStatusError as error:
-        if _is_busy(error):
-            raise RetryLater(_wait(error), f"{error.type}: {error.api_message}") from error
-        raise
-    except TimeoutError as error:
-        if limit.expired():
-            raise TimeoutError(f"{_model()} took longer than {TIMEOUT:.0f} s") from error
-        raise
-
-
-def _is_busy(error: "APIStatusError") -> bool:
-    # An error inside a stream has the stream's status, 200; only its type tells.
-    return error.status_code in (429, 529) or error.type in ("rate_limit_error", "overloaded_error")
-
-
-def _wait(error: "APIStatusError") -> float:
-    try:
-        return min(max(float(error.response.headers["retry-after"]), 0.0), 3600.0)
-    except (KeyError, ValueError):
-        return BUSY_WAIT
-
-
-def _model() -> str:
-    return os.environ.get("BATON_MODEL") or DEFAULT_MODEL

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from graph.errors import NotFound, Unavailable
+from graph.runtime.engine import Runtime
 from graph.runtime.models import (
     Advanced,
     Created,
@@ -14,7 +15,6 @@ from graph.runtime.models import (
     Thread,
     ThreadStatus,
 )
-from graph.runtime.step import Runtime
 
 log = logging.getLogger("baton.runs")
 

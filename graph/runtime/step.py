@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graph.errors import BadProject, LostClaim
+from graph.runtime.checkpoints import strict_serializer
+from graph.runtime.engine import Runtime
 from graph.runtime.models import (
     Claim,
     Ending,
@@ -16,30 +17,13 @@ from graph.runtime.models import (
     StepResult,
     Verdict,
 )
-from graph.runtime.ports import Graphs, Queue, Store
+from graph.runtime.step_saver import StepSaver
+from graph.runtime.superstep import Clock, run_superstep
 
 log = logging.getLogger("baton.step")
 
-CutPoint = Callable[[str], Awaitable[None]]
 MARGIN = 0.1  # share of an invocation's time kept for saving, at most MAX_MARGIN seconds
 MAX_MARGIN = 5.0
-
-
-async def uncut(name: str) -> None:
-    """The cut point of production: nothing happens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What steps and clients' verbs work with; built once per process."""
-
-    store: Store
-    queue: Queue
-    graphs: Graphs
-    max_attempts: int = 3
-    allowed_types: tuple[tuple[str, str], ...] = ()  # that checkpoints may hold, (module, name)
-    invocation: str = ""  # which invocation this is, for checkpoints' metadata and logs
-    cut: CutPoint = uncut  # tests stop or kill the process where it is awaited
 
 
 async def step(job: StepJob, rt: Runtime, *, time_left: float) -> str:
@@ -103,9 +87,6 @@ async def take(claim: Claim, rt: Runtime, *, deadline: float) -> StepResult:
             "AttemptsExhausted",
             f"step {claim.seq} was tried {claim.attempts - 1} times and every invocation died",
         )
-    from graph.runtime.checkpoints import strict_serializer  # noqa: PLC0415 - LangGraph loads late
-    from graph.runtime.step_saver import StepSaver  # noqa: PLC0415
-    from graph.runtime.superstep import Clock, run_superstep  # noqa: PLC0415
 
     try:
         graph = await rt.graphs.load(run.graph_id, run.kwargs.get("config") or {})

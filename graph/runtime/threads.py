@@ -8,11 +8,11 @@ from langgraph.types import StateSnapshot
 
 from graph.errors import AgentError, BadInput, Conflict, NotFound
 from graph.runtime.checkpoints import Checkpoints, bound, config_of, strict_serializer
+from graph.runtime.engine import Runtime
 from graph.runtime.models import Claim, Ending, Json, StepResult, Thread
 from graph.runtime.rendering import interrupts_json
 from graph.runtime.runs import pass_on
 from graph.runtime.snapshots import checkpoint_json, empty_state, state_json
-from graph.runtime.step import Runtime
 from graph.runtime.step_saver import StepSaver
 
 EDIT_LEASE = 30.0  # seconds; longer than an edit may take

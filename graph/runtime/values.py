@@ -4,9 +4,9 @@ from typing import Any
 
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.codec import Codec, Decoded, visible_values
+from graph.runtime.engine import Runtime
 from graph.runtime.models import Run, RunStatus
 from graph.runtime.rendering import interrupt_json
-from graph.runtime.step import Runtime
 from graph.runtime.step_saver import INTERRUPT
 
 

@@ -131,16 +131,17 @@ def _chosen_tool(call: Call) -> Tool | None:
 
 def events(message: Json) -> Iterator[str]:
     """The message as the server-sent events that build it up."""
-    block = message["content"][0]
     opening = message | {"content": [], "stop_reason": None}
     opening["usage"] = message["usage"] | {"output_tokens": 1}
     yield event("message_start", message=opening)
-    empty: Json = {"text": ""} if block["type"] == "text" else {"input": {}}
-    yield event("content_block_start", index=0, content_block=block | empty)
-    yield event("ping")
-    for delta in _deltas(block):
-        yield event("content_block_delta", index=0, delta=delta)
-    yield event("content_block_stop", index=0)
+    for index, block in enumerate(message["content"]):
+        empty: Json = {"text": ""} if block["type"] == "text" else {"input": {}}
+        yield event("content_block_start", index=index, content_block=block | empty)
+        if index == 0:
+            yield event("ping")
+        for delta in _deltas(block):
+            yield event("content_block_delta", index=index, delta=delta)
+        yield event("content_block_stop", index=index)
     end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
     spent = {"output_tokens": message["usage"]["output_tokens"]}
     yield event("message_delta", delta=end, usage=spent)

@@ -16,8 +16,9 @@ from graph.adapters.memory import MemoryQueue
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.postgres.queries import queries
 from graph.errors import Unavailable
+from graph.runtime.engine import Runtime
 from graph.runtime.models import NewRun, RunStatus, StepJob, Thread, ThreadStatus
-from graph.runtime.step import Runtime, step
+from graph.runtime.step import step
 from tests.fixtures.driver import OWNER, Loaded
 from tests.fixtures.tap import Tap
 

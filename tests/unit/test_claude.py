@@ -13,7 +13,7 @@ from anthropic.types import Message
 from pydantic import BaseModel, Field
 
 from graph import PermanentFailure, RetryLater
-from graph.llm import claude
+from graph.llm import claude, client
 from infra.local import message_format
 from infra.local.messages import MessagesServer
 from tests.fixtures.offline import offline as offline
@@ -173,7 +173,7 @@ async def test_other_api_errors_pass_through(offline: MessagesServer) -> None:
 
 
 async def test_a_call_is_bounded(scripted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claude, "TIMEOUT", 0.0)
+    monkeypatch.setattr(client, "TIMEOUT", 0.0)
     with pytest.raises(TimeoutError, match="claude-haiku-5-5 took longer than 0 s"):
         await claude.write("Hello", system=SYSTEM, on_text=ignore)
 
@@ -203,7 +203,7 @@ def test_each_event_loop_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
             monkeypatch.setenv("ANTHROPIC_API_KEY", "offline")
             replies = [await claude.ask("Hello", Colour, system=SYSTEM) for _ in range(2)]
-            await claude.close()
+            await client.close()
             return [reply.value.name for reply in replies]
 
     assert [asyncio.run(twice()) for _ in range(2)] == [["Hello Answ"] * 2] * 2

@@ -85,16 +85,17 @@ def test_an_incomplete_environment_names_all_that_is_wrong(
         assert name in str(raised.value)
 
 
-HEAVY = ("langgraph", "langchain_core", "boto3", "botocore.client", "anthropic")
+AWS = ("boto3", "botocore.client")
+ENGINE = ("langgraph", "langchain_core")
 
 
 @pytest.mark.parametrize(
     ("module", "not_imported"),
     [
-        ("functions.api.handler", HEAVY),
-        ("functions.step.handler", HEAVY),
-        ("functions.sweep.handler", HEAVY),
-        ("functions.migrate.handler", HEAVY),
+        ("functions.api.handler", (*ENGINE, *AWS, "anthropic")),
+        ("functions.step.handler", (*AWS, "anthropic")),
+        ("functions.sweep.handler", (*ENGINE, *AWS, "anthropic")),
+        ("functions.migrate.handler", (*ENGINE, *AWS, "anthropic")),
     ],
 )
 def test_a_function_starts_without_what_it_may_not_need(
@@ -106,3 +107,13 @@ def test_a_function_starts_without_what_it_may_not_need(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "start", ["import functions.step.handler", "from functions.api.edge import wired; wired()"]
+)
+def test_a_function_tells_langgraph_to_build_known_types_only(start: str) -> None:
+    code = f"{start}; from langgraph.checkpoint.serde import _msgpack as m; "
+    code += "assert m.STRICT_MSGPACK_ENABLED"
+    env = {k: v for k, v in os.environ.items() if k != "LANGGRAPH_STRICT_MSGPACK"}
+    subprocess.run([sys.executable, "-c", code], env={**env, **REQUIRED}, check=True)

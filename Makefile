@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help demo dev test test-faults check bench build lint-template format clean pgbouncer
+.PHONY: help demo dev test test-faults check bench schema build lint-template format clean pgbouncer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ format: .venv/.ready ## Format the code and fix what the linter can
 
 bench: .venv/.ready pgbouncer ## Measure and print the numbers
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+schema: .venv/.ready ## Write infra/schema.sql from the migrations
+	@$(BIN)/python -m infra.local.schema
 
 build: .venv/.ready ## Build dist/bundle, the artifact that template.yaml deploys
 	@$(BIN)/python -m infra.build.bundle

@@ -40,6 +40,18 @@ class Registry:
         serde = (self._config.get("checkpointer") or {}).get("serde") or {}
         return tuple((str(m), str(n)) for m, n in serde.get("allowed_msgpack_modules") or ())
 
+    @property
+    def env(self) -> dict[str, str]:
+        """What the file's `env` sets: a file's name, or the values themselves."""
+        env = self._config.get("env") or {}
+        values = dotenv_values(self.path.parent / env) if isinstance(env, str) else env
+        return {key: str(value) for key, value in values.items() if value is not None}
+
+    def import_all(self) -> None:
+        """Import every graph, calling no factory; raises BadProject for the first that fails."""
+        for graph_id in self.names():
+            self._graphs.setdefault(graph_id, self._import(graph_id))
+
     async def load(self, graph_id: str, config: Json) -> Any:
         if graph_id not in self._config["graphs"]:
             known = ", ".join(self.names())
@@ -82,11 +94,8 @@ class Registry:
             folder = str((self.path.parent / dependency).resolve())
             if dependency.startswith(".") and folder not in sys.path:
                 sys.path.insert(0, folder)
-        env = self._config.get("env") or {}
-        values = dotenv_values(self.path.parent / env) if isinstance(env, str) else env
-        for key, value in values.items():
-            if value is not None:
-                os.environ.setdefault(key, str(value))
+        for key, value in self.env.items():
+            os.environ.setdefault(key, value)
 
 
 def _read(path: Path) -> Json:

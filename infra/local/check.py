@@ -1,6 +1,5 @@
-"""Loads every graph of a project in a worker, for user code never runs in the stack's process."""
+"""Imports every graph of a project in a worker, for user code never runs in the stack's process."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,10 @@ async def check_project(config: Path, children: Children, spec: WorkerSpec) -> l
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
-    """Runs in the worker."""
+    """Runs in the worker; factories are not called, for they may need a run's config."""
     try:
-        return {"graphs": asyncio.run(_load_all(Path(event["config"])))}
+        registry = Registry(Path(event["config"]))
+        registry.import_all()
     except BadProject as error:
         return {"problem": str(error)}
-
-
-async def _load_all(config: Path) -> list[str]:
-    registry = Registry(config)
-    for name in registry.names():
-        await registry.load(name, {"configurable": {}})
-    return list(registry.names())
+    return {"graphs": list(registry.names())}

@@ -1,11 +1,9 @@
 """What the stack's children find in their environment."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
+from graph.adapters.registry import Registry
 from infra.local.children import python_env
 
 REGION = "us-east-1"
@@ -13,16 +11,9 @@ UNSIGNED = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 MODEL_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
 
-def project_env(config: Path) -> dict[str, str]:
-    """What the `env` of a valid langgraph.json sets: a file's name, or the values themselves."""
-    env = json.loads(config.read_text()).get("env") or {}
-    values = dotenv_values(config.parent / env) if isinstance(env, str) else env
-    return {key: str(value) for key, value in values.items() if value is not None}
-
-
 def children_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
     """The stack's own environment over the project's, with what a loopback SQS needs."""
-    env = {**project_env(config), **environ, "BATON_CONFIG": str(config)}
+    env = {**Registry(config).env, **environ, "BATON_CONFIG": str(config)}
     for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "QUEUE_URL"):
         if name not in environ:  # the project's own are not meant for Baton
             env.pop(name, None)

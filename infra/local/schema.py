@@ -2,9 +2,14 @@
 
 import asyncio
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from graph.adapters.migrations import migrate
+from infra.local.children import Children
+from infra.local.ledger import Ledger
+from infra.local.postgres import postgres
 
 FILE = Path(__file__).parents[1] / "schema.sql"
 HEADER = (
@@ -28,14 +33,18 @@ def dump(database_url: str) -> str:
     return HEADER + "\n" + "\n\n".join(block for block in statements if block) + "\n"
 
 
-def main() -> int:
-    """Write the snapshot of the database whose URL is given."""
-    from graph.adapters.migrations import migrate  # noqa: PLC0415
-
-    asyncio.run(migrate(sys.argv[1]))
-    FILE.write_text(dump(sys.argv[1]))
-    return 0
+async def write_snapshot() -> None:
+    """Migrate a new Postgres and write down what came of it."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder)
+        data.chmod(0o755)  # Postgres runs as another user when root starts it
+        async with (
+            Children(Ledger(data / "processes.json"), lambda who, line: None) as children,
+            postgres(data, children) as url,
+        ):
+            await migrate(url)
+            FILE.write_text(dump(url))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    asyncio.run(write_snapshot())

@@ -72,6 +72,12 @@ async def test_every_form_of_a_graph_loads_and_runs(project: Path, name: str) ->
         assert graph.name == "given"
 
 
+def test_importing_all_calls_no_factory_and_finds_what_is_broken(project: Path) -> None:
+    registry(project, {"a": "./shapes.py:compiled", "b": "./shapes.py:broken"}).import_all()
+    with pytest.raises(BadProject, match="'c'"):
+        registry(project, {"a": "./shapes.py:compiled", "c": "./shapes.py:none"}).import_all()
+
+
 async def test_a_graph_is_imported_once(project: Path) -> None:
     graphs = registry(project, {"mine": {"path": "./shapes.py:compiled", "description": "d"}})
     assert await graphs.load("mine", {}) is await graphs.load("mine", {})

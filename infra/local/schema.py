@@ -10,6 +10,7 @@ from graph.adapters.migrations import migrate
 from infra.local.children import Children
 from infra.local.ledger import Ledger
 from infra.local.postgres import postgres
+from infra.local.stack import silence
 
 FILE = Path(__file__).parents[1] / "schema.sql"
 HEADER = (
@@ -39,7 +40,7 @@ async def write_snapshot() -> None:
         data = Path(folder)
         data.chmod(0o755)  # Postgres runs as another user when root starts it
         async with (
-            Children(Ledger(data / "processes.json"), lambda who, line: None) as children,
+            Children(Ledger(data / "processes.json"), silence) as children,
             postgres(data, children) as url,
         ):
             await migrate(url)

@@ -36,7 +36,7 @@ format: .venv/.ready ## Format the code and fix what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/.ready pgbouncer ## Measure and print the numbers
+bench: .venv/.ready ## Measure against other servers, write docs/benchmarks.md (ARGS="--quick step")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 schema: .venv/.ready ## Write infra/schema.sql from the migrations

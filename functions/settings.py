@@ -23,9 +23,14 @@ class Settings(BaseModel):
     BATON_CONFIG: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
     BATON_STOPPED: bool = Field(False, description="kill switch: no step is taken, nothing is lost")
     BATON_MAX_ATTEMPTS: int = Field(3, ge=1, description="invocations that may die on one step")
+    BATON_STEPS_PER_INVOCATION: int = Field(1, ge=1, description="steps before passing on")
+    BATON_INLINE_SECONDS: float = Field(5, gt=0, description="after which none is begun")
     BATON_RUN_RETENTION_DAYS: float = Field(30, gt=0, description="how long ended runs are kept")
     BATON_MAX_BODY_BYTES: int = Field(5_000_000, ge=1, description="largest request body")
     BATON_WAIT_SECONDS: float = Field(25, gt=0, description="how long wait and join may wait")
+    BATON_SEGMENT_SECONDS: float = Field(
+        25, gt=0, description="how long one segment of a stream may take behind a buffering gateway"
+    )
     LOG_LEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod

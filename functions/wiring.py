@@ -62,5 +62,7 @@ def runtime() -> Runtime:
         queue=queue_of(env.QUEUE_URL),
         graphs=registry,
         max_attempts=env.BATON_MAX_ATTEMPTS,
+        steps_per_invocation=env.BATON_STEPS_PER_INVOCATION,
+        inline_seconds=env.BATON_INLINE_SECONDS,
         allowed_types=registry.allowed_types,
     )

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graph.effects import effect_key
     from graph.errors import PermanentFailure
+    from graph.owners import owner
     from graph.signals import RetryLater, WaitUntil
 
-__all__ = ["PermanentFailure", "RetryLater", "WaitUntil", "effect_key"]
+__all__ = ["PermanentFailure", "RetryLater", "WaitUntil", "effect_key", "owner"]
 
 _HOMES = {
     "PermanentFailure": "graph.errors",
     "RetryLater": "graph.signals",
     "WaitUntil": "graph.signals",
     "effect_key": "graph.effects",
+    "owner": "graph.owners",
 }
 
 

@@ -29,6 +29,49 @@ CREATE TABLE public.documents (
     words tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('english'::regconfig, heading), 'A'::"char") || setweight(to_tsvector('english'::regconfig, body), 'B'::"char"))) STORED NOT NULL
 );
 
+CREATE TABLE public.events (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    fence bigint NOT NULL,
+    name text NOT NULL,
+    data bytea NOT NULL
+);
+
+CREATE TABLE public.memories (
+    effect_key text NOT NULL,
+    owner text NOT NULL,
+    fact text NOT NULL,
+    words tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, fact)) STORED NOT NULL,
+    remembered_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.order_changes (
+    effect_key text NOT NULL,
+    owner text NOT NULL,
+    order_id text NOT NULL,
+    before text NOT NULL,
+    after text NOT NULL,
+    reason text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.orders (
+    owner text NOT NULL,
+    order_id text NOT NULL,
+    item text NOT NULL,
+    status text DEFAULT 'placed'::text NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT orders_status_check CHECK ((status = ANY (ARRAY['placed'::text, 'shipped'::text, 'delivered'::text, 'cancelled'::text, 'returned'::text])))
+);
+
+CREATE TABLE public.outbox (
+    effect_key text NOT NULL,
+    owner text NOT NULL,
+    recipient text NOT NULL,
+    body text NOT NULL,
+    put_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.runs (
     run_id text NOT NULL,
     thread_id text NOT NULL,
@@ -72,6 +115,8 @@ CREATE TABLE public.threads (
     ttl_strategy text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    events bigint DEFAULT 0 NOT NULL,
+    events_kept bigint DEFAULT 0 NOT NULL,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),
     CONSTRAINT threads_ttl_strategy_check CHECK ((ttl_strategy = ANY (ARRAY['delete'::text, 'keep_latest'::text])))
 )
@@ -98,6 +143,21 @@ ALTER TABLE ONLY public.checkpoints
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_pkey PRIMARY KEY (collection, path, chunk);
 
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (run_id, seq);
+
+ALTER TABLE ONLY public.memories
+    ADD CONSTRAINT memories_pkey PRIMARY KEY (effect_key);
+
+ALTER TABLE ONLY public.order_changes
+    ADD CONSTRAINT order_changes_pkey PRIMARY KEY (effect_key);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (owner, order_id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (effect_key);
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (run_id);
 
@@ -110,6 +170,12 @@ ALTER TABLE ONLY public.writes
 CREATE INDEX checkpoints_run ON public.checkpoints USING btree (((metadata ->> 'run_id'::text)));
 
 CREATE INDEX documents_words ON public.documents USING gin (words);
+
+CREATE INDEX memories_owner ON public.memories USING btree (owner, remembered_at DESC);
+
+CREATE INDEX order_changes_order ON public.order_changes USING btree (owner, order_id);
+
+CREATE INDEX outbox_owner ON public.outbox USING btree (owner, put_at DESC);
 
 CREATE INDEX runs_ended ON public.runs USING btree (updated_at) WHERE (status <> ALL (ARRAY['pending'::text, 'running'::text]));
 
@@ -130,6 +196,12 @@ ALTER TABLE ONLY public.blobs
 
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT checkpoints_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.order_changes
+    ADD CONSTRAINT order_changes_owner_order_id_fkey FOREIGN KEY (owner, order_id) REFERENCES public.orders(owner, order_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;

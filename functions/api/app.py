@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from functions.api import assistants, meta, runs, state, threads
+from functions.api import assistants, meta, runs, state, streams, threads
 from functions.api.edge import Edge, wired
 from functions.api.errors import handle_errors
 from functions.api.limits import BodyLimit
@@ -16,7 +16,7 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
     app.state.edge = edge
     app.add_middleware(BodyLimit, max_bytes=lambda: edge().max_body)
     handle_errors(app)
-    for part in (meta, assistants, threads, state, runs):
+    for part in (meta, assistants, threads, state, streams, runs):
         app.include_router(part.router)
     return app
 

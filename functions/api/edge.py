@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from graph.runtime.engine import Runtime
 from graph.runtime.follow import Follower
+from graph.runtime.listening import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,10 @@ class Edge:
 
     rt: Runtime
     follower: Follower
+    listener: Listener
     wait_seconds: float = 25.0  # behind a gateway that gives up after 29
     max_body: int = 5_000_000  # bytes
+    segment_seconds: float = 25.0  # of a stream behind such a gateway
 
 
 @cache
@@ -28,7 +31,14 @@ def wired() -> Edge:
 
     wiring.logger()
     rt, env = wiring.runtime(), settings()
-    return Edge(rt, Follower(rt.store), env.BATON_WAIT_SECONDS, env.BATON_MAX_BODY_BYTES)
+    return Edge(
+        rt,
+        Follower(rt.store),
+        Listener(rt.store),
+        wait_seconds=env.BATON_WAIT_SECONDS,
+        max_body=env.BATON_MAX_BODY_BYTES,
+        segment_seconds=env.BATON_SEGMENT_SECONDS,
+    )
 
 
 async def edge_of(request: Request) -> Edge:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from functions.api.schemas import CheckpointRef, Later
 from graph.runtime.models import Json
@@ -64,9 +64,40 @@ class RunConfig(BaseModel):
     tags: list[str] | None = None
 
 
+def _stepwise(mode: str) -> str:
+    if mode == "events":
+        raise ValueError(
+            "a stream of callbacks has no end of a step, so it cannot be told again: use "
+            "messages-tuple, updates, custom or debug"
+        )
+    return mode
+
+
+def _as_list(modes: Any) -> Any:
+    return [modes] if isinstance(modes, str) else modes
+
+
+Mode = Annotated[
+    Literal[
+        "values",
+        "updates",
+        "messages",
+        "messages-tuple",
+        "custom",
+        "debug",
+        "tasks",
+        "checkpoints",
+        "events",
+    ],
+    AfterValidator(_stepwise),
+]
+
+
 class RunCreate(BaseModel):
-    """Streaming, tracing, durability and what is to happen after a disconnect may be asked for,
-    and make no difference: a run is durable, and goes on without its client."""
+    """Tracing and durability may be asked for, and make no difference: a run is durable.
+
+    What is told to those who follow the run is what `stream_mode` names, and nothing without.
+    """
 
     assistant_id: str
     input: Any = None
@@ -81,6 +112,8 @@ class RunCreate(BaseModel):
     multitask_strategy: Strategy = "enqueue"
     if_not_exists: Literal["create", "reject"] = "reject"
     after_seconds: float = Field(0, ge=0, le=YEAR)
+    stream_mode: Annotated[list[Mode] | None, BeforeValidator(_as_list)] = None
+    stream_subgraphs: bool = False
     webhook: Later = None
     strict_resume: Later = None
 
@@ -100,4 +133,13 @@ class RunCreate(BaseModel):
         asked["command"] = self.command and self.command.model_dump(exclude_unset=True)
         named = self.checkpoint_id or (self.checkpoint and self.checkpoint.checkpoint_id)
         asked["checkpoint_id"] = named and str(named)
+        asked["stream_mode"] = self.stream_mode or None
+        asked["stream_subgraphs"] = self.stream_subgraphs or None
         return {key: value for key, value in asked.items() if value is not None}
+
+
+class RunStream(RunCreate):
+    """A run that its client follows."""
+
+    stream_mode: Annotated[list[Mode], BeforeValidator(_as_list)] = ["values"]
+    on_disconnect: Literal["cancel", "continue"] = "continue"

@@ -48,7 +48,7 @@ Key = Annotated[
 async def create(
     api: Api, owner: Owner, thread_id: UUID, asked: RunCreate, key: Key = None
 ) -> Response:
-    run = await _start(api, owner, thread_id, asked, key)
+    run = await start(api, owner, thread_id, asked, key)
     return answer(run_json(run), headers=where(run))
 
 
@@ -57,7 +57,7 @@ async def wait(
     request: Request, api: Api, owner: Owner, thread_id: UUID, asked: RunCreate, key: Key = None
 ) -> Response:
     """Create a run and wait for its final values."""
-    run = await _start(api, owner, thread_id, asked, key)
+    run = await start(api, owner, thread_id, asked, key)
     return await end_of(request, api, run, join=f"{run.run_id}/join")
 
 
@@ -108,7 +108,8 @@ async def delete(api: Api, owner: Owner, thread_id: UUID, run_id: UUID) -> Respo
     return nothing()
 
 
-async def _start(api: Edge, owner: str, thread_id: UUID, asked: RunCreate, key: str | None) -> Run:
+async def start(api: Edge, owner: str, thread_id: UUID, asked: RunCreate, key: str | None) -> Run:
+    """Accept a run; raises what `start_run` raises."""
     assistant = find_assistant(api.rt.graphs.names(), asked.assistant_id)
     new = NewRun(
         run_id=str(uuid7()),

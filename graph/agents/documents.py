@@ -2,23 +2,15 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
 
-import psycopg
-from psycopg.rows import class_row
-
-from graph import PermanentFailure
+from graph.agents import database
 from graph.agents.passages import Piece, cut
 from graph.errors import BadInput
 
 SUFFIXES = (".md", ".txt")
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 # Every word must match; if no passage has them all, any of the words may.
 SEARCH = """
@@ -80,28 +72,10 @@ class _File:
     pieces: list[Piece]
 
 
-@dataclass(slots=True)
-class _Link:
-    """The connection an event loop reads through."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    connection: Connection | None = None
-
-
-_links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
-
-
 async def search(query: str, limit: int, *, collection: str = "default") -> list[Passage]:
     """The passages that match best, from the database that DATABASE_URL names."""
     values = {"query": query.replace("\0", " "), "collection": collection, "limit": limit}
-    connection = await _linked()
-    try:
-        return await _select(connection, values)
-    except psycopg.OperationalError:
-        if not connection.broken:
-            raise
-    # It died while the process was frozen, or the server went away; reading again is safe.
-    return await _select(await _linked(), values)
+    return [Passage(**row) for row in await database.rows(SEARCH, values)]
 
 
 async def index_folder(
@@ -112,10 +86,10 @@ async def index_folder(
     Raises BadInput for a folder that is missing or a file that is not UTF-8.
     """
     files = await asyncio.to_thread(lambda: list(_read(Path(folder))))
-    async with await _connect(database_url) as connection, connection.transaction():
+    async with await database.connect(database_url) as connection, connection.transaction():
         await connection.execute(LOCK, (collection,))
         cursor = await connection.execute(KNOWN, (collection,))
-        known: dict[str, str] = {row[0]: row[1] for row in await cursor.fetchall()}
+        known: dict[str, str] = {row["path"]: row["digest"] for row in await cursor.fetchall()}
         fresh = [file for file in files if known.get(file.path) != file.digest]
         gone = known.keys() - {file.path for file in files}
         stale = [file.path for file in fresh if file.path in known]
@@ -130,14 +104,7 @@ async def index_folder(
     )
 
 
-async def close() -> None:
-    """Close the connection this event loop searches through, if it has one."""
-    link = _links.pop(asyncio.get_running_loop(), None)
-    if link is not None and link.connection is not None:
-        await link.connection.close()
-
-
-async def _insert(connection: Connection, collection: str, files: list[_File]) -> int:
+async def _insert(connection: database.Connection, collection: str, files: list[_File]) -> int:
     rows = [
         (file.path, chunk, piece.heading, piece.text, file.digest)
         for file in files
@@ -147,34 +114,6 @@ async def _insert(connection: Connection, collection: str, files: list[_File]) -
         columns = [list(column) for column in zip(*rows, strict=True)]
         await connection.execute(INSERT, (collection, *columns))
     return len(rows)
-
-
-async def _select(connection: Connection, values: dict[str, Any]) -> list[Passage]:
-    async with connection.cursor(row_factory=class_row(Passage)) as cursor:
-        await cursor.execute(SEARCH, values)
-        return await cursor.fetchall()
-
-
-async def _linked() -> Connection:
-    link = _links.setdefault(asyncio.get_running_loop(), _Link())
-    async with link.lock:
-        if link.connection is None or link.connection.closed:
-            url = os.environ.get("DATABASE_URL")
-            if not url:
-                raise PermanentFailure("DATABASE_URL is not set: it names the documents' database")
-            link.connection = await _connect(url)
-        return link.connection
-
-
-async def _connect(database_url: str) -> Connection:
-    return await psycopg.AsyncConnection.connect(
-        database_url,
-        autocommit=True,
-        prepare_threshold=None,  # we sit behind a transaction-pooling proxy
-        connect_timeout=5,
-        keepalives_idle=30,
-        tcp_user_timeout=10_000,
-    )
 
 
 def _read(folder: Path) -> Iterator[_File]:

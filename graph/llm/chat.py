@@ -11,6 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from typing_extensions import override
 
 from graph.llm.client import streaming
 from graph.llm.turns import last_chunk, system_of, turns_of
@@ -36,6 +37,7 @@ class Claude(BaseChatModel):
         choice = {} if tool_choice is None else {"tool_choice": {"type": tool_choice}}
         return self.bind(tools=[_tool(tool) for tool in tools], **choice, **kwargs)
 
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -45,6 +47,7 @@ class Claude(BaseChatModel):
     ) -> ChatResult:
         raise TypeError("this model is asynchronous: await ainvoke in an async node")
 
+    @override
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -54,6 +57,7 @@ class Claude(BaseChatModel):
     ) -> ChatResult:
         return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
 
+    @override
     async def _astream(
         self,
         messages: list[BaseMessage],

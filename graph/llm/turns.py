@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
@@ -33,7 +34,25 @@ def turns_of(messages: Sequence[BaseMessage]) -> list[Json]:
             turns[-1]["content"] += blocks
         elif blocks:
             turns.append({"role": role, "content": blocks})
+    for calling, next_turn in pairwise(turns):
+        if missing := _unanswered(calling, next_turn):
+            next_turn["content"] = missing + next_turn["content"]
     return turns
+
+
+def _unanswered(calling: Json, answering: Json) -> list[Json]:
+    """Results for calls that a cancelled run left behind: the API takes no call without one."""
+    answered = {block.get("tool_use_id") for block in answering["content"]}
+    return [
+        {
+            "type": "tool_result",
+            "tool_use_id": block["id"],
+            "content": "This call was not carried out.",
+            "is_error": True,
+        }
+        for block in calling["content"]
+        if block["type"] == "tool_use" and block["id"] not in answered
+    ]
 
 
 def _blocks(message: BaseMessage) -> Iterator[Json]:
@@ -62,14 +81,15 @@ def _blocks(message: BaseMessage) -> Iterator[Json]:
 
 def last_chunk(message: "Message") -> AIMessageChunk:
     """What a finished answer has beside the text that was streamed."""
-    blocks = [block.to_dict() for block in message.content]
+    blocks = [block.to_dict(warnings=False) for block in message.content]
+    thinking: list[str | Json] = [block for block in blocks if block["type"] in THINKING]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     usage = message.usage
     cached = usage.cache_read_input_tokens or 0
     written = usage.cache_creation_input_tokens or 0
     sent = usage.input_tokens + cached + written
     return AIMessageChunk(
-        content=[block for block in blocks if block["type"] in THINKING],  # type: ignore[misc]
+        content=thinking or "",
         tool_call_chunks=[
             tool_call_chunk(
                 name=str(call["name"]), args=json.dumps(call["input"]), id=str(call["id"]), index=n

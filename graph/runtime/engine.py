@@ -20,6 +20,8 @@ class Runtime:
     queue: Queue
     graphs: Graphs
     max_attempts: int = 3
+    steps_per_invocation: int = 1
+    inline_seconds: float = 5.0  # after which an invocation begins no further step
     allowed_types: tuple[tuple[str, str], ...] = ()  # that checkpoints may hold, (module, name)
     invocation: str = ""  # which invocation this is, for checkpoints' metadata and logs
     cut: CutPoint = uncut  # tests stop or kill the process where it is awaited

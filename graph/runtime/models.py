@@ -215,6 +215,15 @@ _THREAD_RESTS_AS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something a run tells those who follow it: a name and JSON text."""
+
+    name: str
+    data: bytes
+    seq: int = 0  # its number among the thread's events, given by the store
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     """What one superstep did, ready to be saved in one statement."""
 
@@ -227,6 +236,7 @@ class StepResult:
     error: Json | None = None
     wake_in: float | None = None  # seconds until the thread may be stepped again
     tasks: tuple[str, ...] = ()  # names of the nodes that ran, for the log
+    events: tuple[Event, ...] | None = None  # None: the run has no events, or this attempt none
 
 
 @dataclass(frozen=True, slots=True)

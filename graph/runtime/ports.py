@@ -1,13 +1,15 @@
 """What the engine needs from the outside; each has an adapter and a memory double."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from graph.runtime.heard import Heard
 from graph.runtime.models import (
     Advanced,
     Claim,
     Created,
+    Event,
     Json,
     NewRun,
     Refusal,
@@ -46,6 +48,24 @@ class StepStore(Protocol):
         """Save a step, release the lease and move the thread on; raises LostClaim.
 
         If the run ended, the thread's next queued run becomes active.
+        """
+        ...
+
+
+class EventStore(Protocol):
+    """What runs tell; numbered per thread, rising, without regard to who reads."""
+
+    async def tell(self, claim: Claim, events: Sequence[Event]) -> None:
+        """Store events of a step that is still running; raises LostClaim.
+
+        What an earlier attempt at the step told, and died, is gone with the first of them.
+        """
+        ...
+
+    async def heard(self, after: Mapping[str, int], *, limit: int = 100) -> list[Heard]:
+        """What the runs that exist told after these numbers, whoever owns them.
+
+        For readers, after get_run.
         """
         ...
 
@@ -181,7 +201,7 @@ class SweepStore(Protocol):
         ...
 
 
-class Store(StepStore, CheckpointStore, ThreadStore, RunStore, SweepStore, Protocol):
+class Store(StepStore, EventStore, CheckpointStore, ThreadStore, RunStore, SweepStore, Protocol):
     """All of it, as Postgres and the memory double offer it."""
 
 

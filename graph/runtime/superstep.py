@@ -17,7 +17,9 @@ from langgraph.types import Command, Send
 
 from graph.effects import PATHS, SEQ
 from graph.errors import LostClaim, Unavailable
+from graph.owners import OWNER
 from graph.runtime.checkpoints import bound
+from graph.runtime.events import StepEvents, Tell
 from graph.runtime.models import Claim, Ending, Json, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
@@ -28,8 +30,16 @@ STEP_OVER, TIME_OVER = "step over", "time over"
 HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
 RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
 
-Keep = Callable[[], Awaitable[None]]
+
 Stream = AsyncIterator[tuple[str, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What is stored while the step runs on."""
+
+    keep: Callable[[], Awaitable[None]]  # what finished tasks did, while siblings run
+    tell: Tell  # what those who follow the run want to know at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +106,11 @@ class _Seen:
 
 
 async def run_superstep(
-    graph: Any, claim: Claim, run: Run, saver: StepSaver, *, clock: Clock, keep: Keep
+    graph: Any, claim: Claim, run: Run, saver: StepSaver, *, clock: Clock, meanwhile: Meanwhile
 ) -> StepResult:
-    """Take one superstep and say how it left the run; nothing is stored but through `keep`.
+    """Take one superstep and say how it left the run; nothing is stored but through `meanwhile`.
 
-    `keep` is awaited whenever a task has finished while its siblings still run.
+    Raises what that raises.
     """
     if graph_input(run) is None and (gone := _vanished_node(graph, claim, saver)):
         return StepResult(Ending.FAILED, error=_vanished(gone, run.graph_id))
@@ -108,8 +118,10 @@ async def run_superstep(
     limit = config["recursion_limit"]
     stop_at = _step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
     seen = _Seen()
-    stream = _stream(graph, run, saver, config, OneStep(clock.drain_at))
-    how = await _drive(stream, seen, saver, clock, keep)
+    events = StepEvents(claim, run)
+    stream = _stream(graph, run, saver, config, OneStep(clock.drain_at), events)
+    async with events.flowing(meanwhile.tell):
+        how = await _drive(stream, seen, saver, clock, meanwhile)
     head = saver.head
     if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
         how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
@@ -123,6 +135,7 @@ async def run_superstep(
         error=how.error,
         wake_in=how.wake_in,
         tasks=tuple(seen.nodes),
+        events=events.rest(how.ending),
     )
 
 
@@ -135,7 +148,9 @@ class _How:
     wake_in: float | None = None
 
 
-async def _drive(stream: Stream, seen: _Seen, saver: StepSaver, clock: Clock, keep: Keep) -> _How:
+async def _drive(
+    stream: Stream, seen: _Seen, saver: StepSaver, clock: Clock, meanwhile: Meanwhile
+) -> _How:
     """Follow the superstep to its end, whatever that is."""
     try:
         async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
@@ -143,7 +158,7 @@ async def _drive(stream: Stream, seen: _Seen, saver: StepSaver, clock: Clock, ke
                 seen.note(mode, data)
                 if mode == "tasks" and seen.siblings_run_on:
                     await _writes_arrive(saver, seen.finished)
-                    await keep()
+                    await meanwhile.keep()
         return _How(Ending.INTERRUPTED if seen.interrupted else Ending.DONE)
     except GraphDrained as drained:
         return _How(Ending.MORE) if drained.reason == STEP_OVER else _out_of_time(saver)
@@ -171,19 +186,24 @@ async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
         await asyncio.sleep(0)
 
 
-async def _stream(graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep) -> Stream:
+async def _stream(
+    graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep, events: StepEvents
+) -> Stream:
     """The root graph's task events and interrupts; asks for the stop at the first task."""
-    async for mode, data in bound(graph, saver).astream(
+    async for item in bound(graph, saver).astream(
         graph_input(run),
         config,
         context=run.kwargs.get("context"),
-        stream_mode=["tasks", "updates"],
+        stream_mode=events.modes,
+        subgraphs=events.subgraphs,
         interrupt_before=run.kwargs.get("interrupt_before"),
         interrupt_after=run.kwargs.get("interrupt_after"),
         durability="async",
         control=control,
     ):
-        if mode == "tasks" or "__interrupt__" in data:
+        ns, mode, data = item if events.subgraphs else ((), *item)
+        events.note(ns, mode, data)
+        if not ns and (mode == "tasks" or (mode == "updates" and "__interrupt__" in data)):
             control.request_drain(STEP_OVER)
             yield mode, data
 
@@ -222,6 +242,7 @@ def _config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
         "assistant_id": run.assistant_id,
         SEQ: claim.seq,
         PATHS: saver.paths,
+        OWNER: claim.owner,
     }
     if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):
         configurable["checkpoint_id"] = checkpoint_id

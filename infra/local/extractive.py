@@ -57,13 +57,15 @@ def read(turns: Sequence[tuple[str, list[Json]]]) -> Conversation:
     """Find the question and the material, in tags, tool results or plain text; (role, blocks)."""
     asked = [text for role, blocks in turns if role == "user" for text in _texts(blocks)]
     everything = "\n".join(asked)
-    tagged = re.findall(r"<question>(.*?)</question>", everything, re.DOTALL)
+    tagged = re.findall(r"<(question|ticket)>(.*?)</\1>", everything, re.DOTALL)
+    # What tools returned on an earlier question does not answer this one.
+    spoke = max((n for n, (role, b) in enumerate(turns) if role == "user" and _texts(b)), default=0)
     return Conversation(
-        question=" ".join((tagged or asked or [""])[-1].split()),
+        question=" ".join(([text for _, text in tagged] or asked or [""])[-1].split()),
         searched=tuple(re.findall(r"<searched>(.*?)</searched>", everything, re.DOTALL)),
         notes=(
             *_tagged_notes(everything),
-            *_tool_notes([block for _, blocks in turns for block in blocks]),
+            *_tool_notes([block for _, blocks in turns[max(spoke - 1, 0) :] for block in blocks]),
         ),
     )
 
@@ -82,7 +84,7 @@ def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = N
         if fixed in schema and name not in VERDICTS and "quer" not in name:
             return schema[fixed]
     if "enum" in schema:
-        return schema["enum"][0]
+        return option(schema, talk.question)
     match schema.get("type"):
         case "object":
             return _fill_object(schema, talk, root)
@@ -94,11 +96,42 @@ def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = N
             return max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
         case "null":
             return None
-    text = next(iter(talk.queries()), talk.question) if "quer" in name else talk.question
+    text = quoted(schema, name, talk.question)
+    if text is None:
+        text = next(iter(talk.queries()), talk.question) if "quer" in name else talk.question
     return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
 
 
-def report(talk: Conversation) -> str:
+def option(schema: Json, question: str) -> Any:
+    """The value of an enum whose words the question has; its first when it has none.
+
+    A description may give words for values: "billing: invoice, refund; technical: error, crash".
+    """
+    return max(schema["enum"], key=lambda value: mentions(schema, value, question))
+
+
+def mentions(schema: Json, value: Any, question: str) -> int:
+    """How many of an enum value's words the question has."""
+    parts = (part.partition(":") for part in schema.get("description", "").split(";"))
+    hints = {name.strip(): words for name, _, words in parts}
+    return sum(_covers(question, w) for w in key_words(f"{value} {hints.get(str(value), '')}"))
+
+
+def quoted(schema: Json, name: str, question: str) -> str | None:
+    """The part of the question that a string of a certain form must be; None if any will do."""
+    if schema.get("format") == "uri":
+        shape = r"https?://[^\s<>\"']*[^\s<>\"'.,;:!?)]"
+    elif "pattern" in schema:
+        shape = schema["pattern"].removeprefix("^").removesuffix("$")
+    elif name == "expression":
+        shape = r"[(\d][\d\s().]*(?:\s*(?:\*\*|//|[-+*/%^])\s*[\d\s().]+)+"
+    else:
+        return None
+    found = re.search(shape, question)
+    return found[0].strip(" .") if found else ""
+
+
+def report(talk: Conversation, *, titled: bool = True) -> str:
     """The sentences of the notes that match the question best, each with its source."""
     scored = sorted(
         ((score, n, i, sentence) for n, i, sentence, score in _scored(talk)),
@@ -116,7 +149,7 @@ def report(talk: Conversation) -> str:
         " ".join(f"{sentence} {talk.notes[n].cite}" for _, sentence in sorted(picked))
         for n, picked in sorted(chosen.items())
     ]
-    return "\n\n".join([f"# {talk.question}", *paragraphs])
+    return "\n\n".join([f"# {talk.question}"] * titled + paragraphs)
 
 
 def _scored(talk: Conversation) -> Iterator[tuple[int, int, str, float]]:

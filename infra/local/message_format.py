@@ -8,7 +8,7 @@ from uuid import uuid4
 from pydantic import BaseModel, Field
 
 from graph.llm.claude import OFFLINE_MODEL
-from infra.local import extractive
+from infra.local import extractive, tool_choice
 
 Json = dict[str, Any]
 
@@ -91,14 +91,14 @@ def error_body(status: int, message: str) -> Json:
 def answer(call: Call) -> Json:
     """The whole message the offline model answers with."""
     talk = extractive.read([(turn.role, turn.blocks()) for turn in call.messages])
-    tool = _chosen_tool(call)
+    tool = _chosen_tool(call, talk)
     stop = "tool_use" if tool else "end_turn"
     if tool:
         value = extractive.fill(tool.input_schema, talk)
         block = {"type": "tool_use", "id": f"toolu_{uuid4().hex}", "name": tool.name}
         content, spent = {**block, "input": value}, _tokens(json.dumps(value))
     else:
-        text = extractive.report(talk)
+        text = tool_choice.reply(talk, _results(call)) if call.tools else extractive.report(talk)
         spent = _tokens(text)
         if spent > call.max_tokens:
             text, spent, stop = text[: call.max_tokens * 4], call.max_tokens, "max_tokens"
@@ -115,18 +115,32 @@ def answer(call: Call) -> Json:
     }
 
 
-def _chosen_tool(call: Call) -> Tool | None:
-    """The tool to call: the forced one, else the first until there is a result to use."""
+def _chosen_tool(call: Call, talk: extractive.Conversation) -> Tool | None:
+    """The forced tool; else the only one until it has answered; else one the question asks for."""
     how = call.tool_choice.get("type")
     if not call.tools or how == "none":
         return None
     if how == "tool":
         return next(tool for tool in call.tools if tool.name == call.tool_choice["name"])
-    last = call.messages[-1].blocks()
-    results = [block for block in last if block["type"] == "tool_result"]
-    if how == "auto" and any(not block.get("is_error") for block in results):
+    results = [block for _, block in _results(call)]
+    if len(call.tools) == 1 or how == "any":
+        answered = how == "auto" and any(not block.get("is_error") for block in results)
+        return None if answered else call.tools[0]
+    if results:
         return None
-    return call.tools[0]
+    chosen = tool_choice.choose([tool.model_dump() for tool in call.tools], talk)
+    return next((tool for tool in call.tools if chosen and tool.name == chosen["name"]), None)
+
+
+def _results(call: Call) -> list[tuple[str, Json]]:
+    """What tools returned just now, each with the tool's name."""
+    blocks = [block for turn in call.messages for block in turn.blocks()]
+    names = {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
+    return [
+        (names[block["tool_use_id"]], block)
+        for block in call.messages[-1].blocks()
+        if block["type"] == "tool_result"
+    ]
 
 
 def events(message: Json) -> Iterator[str]:

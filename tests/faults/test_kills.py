@@ -41,14 +41,18 @@ async def test_workers_killed_and_frozen_at_random(stack: Run, audit: Audit, siz
     assert found.faults == 0
 
 
-@pytest.mark.parametrize("queue", ["memory", "sqs"])
+@pytest.mark.parametrize(("queue", "inline"), [("memory", 1), ("sqs", 1), ("memory", 3)])
 @pytest.mark.parametrize("cut", CUTS)
 async def test_a_worker_killed_at_a_named_point(
-    stack: Run, audit: Audit, tmp_path: Path, cut: str, queue: str
+    stack: Run, audit: Audit, tmp_path: Path, cut: str, queue: str, inline: int
 ) -> None:
     cuts = tmp_path / "cuts"
     cuts.mkdir()
-    env = {"BATON_TEST_CUT": cut, "BATON_TEST_CUTS": str(cuts)}
+    env = {
+        "BATON_TEST_CUT": cut,
+        "BATON_TEST_CUTS": str(cuts),
+        "BATON_STEPS_PER_INVOCATION": str(inline),
+    }
     handlers = {
         "step": "tests.faults.cutting.handler",
         "sweep": "functions.sweep.handler.handler",
@@ -58,7 +62,7 @@ async def test_a_worker_killed_at_a_named_point(
         thread_ids = await create_runs(up, 1)
         await all_ended(up, thread_ids)
     assert (cuts / "died").exists()
-    report(f"killed {cut}, {queue} queue", found := audit.findings(thread_ids))
+    report(f"killed {cut}, {queue} queue, {inline} a time", found := audit.findings(thread_ids))
     assert found.faults == 0
     assert found.effects_repeated == (cut == "after the node's effect")
 

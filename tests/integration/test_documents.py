@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from graph import PermanentFailure
+from graph.agents import database as agents_database
 from graph.agents import documents, research
 from graph.agents.documents import Counts
 from graph.errors import BadInput
@@ -25,7 +26,7 @@ async def database(
     """The database, by its direct URL; `search` goes through the proxy."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     yield direct_url
-    await documents.close()
+    await agents_database.close()
 
 
 @pytest.fixture

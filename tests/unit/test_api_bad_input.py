@@ -243,7 +243,7 @@ async def test_what_is_asked_about_threads_and_assistants(
         ("GET", "/threads/search/", 404),
         ("PUT", "/threads", 405),
         ("POST", "/runs/wait", 404),
-        ("GET", f"/threads/{UNKNOWN}/runs/{UNKNOWN}/stream", 404),
+        ("DELETE", f"/threads/{UNKNOWN}/runs/{UNKNOWN}/stream", 405),
     ],
 )
 async def test_what_there_is_not(api: Service, method: str, path: str, status: int) -> None:

@@ -1,5 +1,6 @@
 """The functions that no HTTP reaches, called as Lambda calls them."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -70,6 +71,27 @@ def test_a_whole_batch_that_fails_is_returned_not_raised() -> None:
     answer = step_records(event, context(), driver.rt)  # type: ignore[arg-type]
     failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
     assert failed == ["id-1", "id-2"]
+    wiring.loop().close()
+
+
+@pytest.mark.usefixtures("environment")
+def test_all_invocations_of_a_process_run_on_one_event_loop() -> None:
+    loops = []
+
+    async def node(state: State) -> State:
+        loops.append(asyncio.get_running_loop())
+        return {"n": state["n"] + 1}
+
+    graph = StateGraph(State).add_node("a", node).add_node("b", node)
+    driver = Driver(graph.add_edge(START, "a").add_edge("a", "b").compile())
+    wiring.loop().run_until_complete(driver.ask({"n": 0}))
+    for _ in range(2):
+        job = wiring.loop().run_until_complete(driver.queue.receive())
+        assert job is not None
+        event = sqs_event([message(1, encode(job))], "arn:aws:sqs:r:1:q")
+        answer = step_records(event, context(), driver.rt)  # type: ignore[arg-type]
+        assert answer == {"batchItemFailures": []}
+    assert loops == [wiring.loop(), wiring.loop()]
     wiring.loop().close()
 
 

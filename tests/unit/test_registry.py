@@ -158,3 +158,12 @@ def test_types_that_checkpoints_may_hold_are_read_from_the_file(project: Path) -
     serde = {"serde": {"allowed_msgpack_modules": [["my.types", "Order"]]}}
     graphs = registry(project, {"mine": "./shapes.py:compiled"}, checkpointer=serde)
     assert graphs.allowed_types == (("my.types", "Order"),)
+
+
+PROJECT = Path(__file__).parents[2] / "langgraph.json"
+
+
+@pytest.mark.parametrize("name", Registry(PROJECT).names())
+async def test_the_projects_own_graphs_load(name: str) -> None:
+    graph = await Registry(PROJECT).load(name, {})
+    assert graph.nodes.keys() > {"__start__"}

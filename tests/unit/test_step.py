@@ -63,13 +63,14 @@ def dies_once_at(driver: Driver, cut: str, seq: int) -> None:
     driver.rt = replace(driver.rt, cut=die)
 
 
+@pytest.mark.parametrize("inline", [1, 2, 3])
 @pytest.mark.parametrize("seq", [0, 1, 2])
 @pytest.mark.parametrize("cut", CUTS)
 async def test_a_process_that_dies_at_any_point_loses_and_doubles_nothing(
-    cut: str, seq: int
+    cut: str, seq: int, inline: int
 ) -> None:
     effects: list[str] = []
-    driver = Driver(three_steps(effects))
+    driver = Driver(three_steps(effects), steps_per_invocation=inline)
     dies_once_at(driver, cut, seq)
     await driver.ask({"log": []})
     job = await driver.queue.receive()
@@ -127,6 +128,41 @@ async def test_a_lone_duplicate_does_not_ring_again() -> None:
     assert len(driver.queue.sent) == sent
     assert await driver.deliver(replace(job, redelivered=True)) == "duplicate"
     assert len(driver.queue.sent) == sent + 1
+
+
+async def test_several_steps_in_an_invocation_ring_once() -> None:
+    driver = Driver(three_steps([]), steps_per_invocation=2)
+    await driver.run({"log": []})
+    assert driver.outcomes == ["more", "done"]
+    assert await driver.values() == {"log": ["a", "b", "c"]}
+    assert (await driver.thread()).seq == 3
+
+
+async def test_an_invocation_that_has_run_long_begins_no_further_step() -> None:
+    driver = Driver(three_steps([]), steps_per_invocation=3)
+    driver.rt = replace(driver.rt, inline_seconds=0.0)
+    await driver.run({"log": []})
+    assert driver.outcomes == ["more", "more", "done"]
+
+
+async def test_a_redelivered_message_waits_for_the_lease_its_dead_sender_took_inline() -> None:
+    driver = Driver(three_steps([]), steps_per_invocation=2)
+    await driver.ask({"log": []})
+    first = await driver.queue.receive()
+    assert first is not None
+    driver.rt = replace(driver.rt, steps_per_invocation=1)
+    await driver.deliver(first)
+    second = await driver.queue.receive()
+    assert second is not None
+    await driver.store.claim(second, lease=20)  # and dies
+    driver.rt = replace(driver.rt, steps_per_invocation=2)
+    await driver.deliver(replace(first, redelivered=True))
+
+    copy = driver.queue.sent[0]
+    assert copy.job == replace(first, redelivered=True)
+    assert (copy.due - driver.clock()).total_seconds() == pytest.approx(20)
+    await driver.drain()
+    assert (await driver.thread()).status is ThreadStatus.IDLE
 
 
 async def test_a_busy_message_comes_back_when_the_lease_is_over() -> None:

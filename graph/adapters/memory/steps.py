@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from graph.adapters.memory.shelf import ROOT, newest_root
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
-from graph.errors import Conflict, LostClaim
+from graph.errors import Conflict
 from graph.runtime.models import (
     Advanced,
     Claim,
@@ -51,6 +51,7 @@ class MemorySteps(MemoryTables):
         if verdict is not Verdict.YOURS or run_id is None:
             return row.refusal(verdict, now)
         row.take(now, lease)
+        row.events_kept = row.events if row.attempts == 0 else row.events_kept
         row.attempts += 1
         run = self.tables.runs[run_id]
         if run.status is RunStatus.PENDING:
@@ -103,19 +104,13 @@ class MemorySteps(MemoryTables):
         row.release()
         row.attempts = attempts
         row.update(head=result.head or row.thread.head, updated_at=now)
+        if claim.run and result.events is not None:
+            self.tables.add_events(row, claim, result.events)
         if claim.run:
             self._step_taken(row, claim.run.run_id, result, now)
         else:
             _edited(row, result)
         return row.advanced(now)
-
-    def _fenced(self, claim: Claim) -> ThreadRow:
-        row = self.tables.threads.get(claim.thread_id)
-        if row is None or row.fence != claim.fence:
-            raise LostClaim(
-                f"thread {claim.thread_id} step {claim.seq}: fence {claim.fence} is over"
-            )
-        return row
 
     def _step_taken(self, row: ThreadRow, run_id: str, result: StepResult, now: datetime) -> None:
         row.wake_at = None

@@ -1,14 +1,24 @@
 """The rows behind the memory store, and the moves of a thread's row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from graph.adapters.memory.shelf import Shelf
-from graph.errors import NotFound
-from graph.runtime.models import Advanced, Refusal, Run, StepJob, Thread, ThreadStatus, Verdict
+from graph.errors import LostClaim, NotFound
+from graph.runtime.models import (
+    Advanced,
+    Claim,
+    Event,
+    Refusal,
+    Run,
+    StepJob,
+    Thread,
+    ThreadStatus,
+    Verdict,
+)
 
 
 @dataclass(slots=True)
@@ -21,6 +31,8 @@ class ThreadRow:
     lease_until: datetime | None = None
     wake_at: datetime | None = None
     rung_at: datetime | None = None
+    events: int = 0  # number of the newest
+    events_kept: int = 0  # newer ones were told by attempts at the step that is running
 
     def update(self, **changes: Any) -> None:
         self.thread = replace(self.thread, **changes)
@@ -91,6 +103,7 @@ class Tables:
     runs: dict[str, Run] = field(default_factory=dict)  # in order of creation
     requests: dict[tuple[str, str], tuple[str | None, str]] = field(default_factory=dict)
     shelves: dict[str, Shelf] = field(default_factory=dict)
+    events: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)  # run -> (fence, it)
     written: int = 0
     highest_fence: int = 0  # of threads that are gone: one made again is not mistaken for them
 
@@ -105,8 +118,18 @@ class Tables:
         self.runs[run_id] = replace(self.runs[run_id], **changes)
         return self.runs[run_id]
 
+    def add_events(self, row: ThreadRow, claim: Claim, events: Sequence[Event]) -> None:
+        """Store them instead of what earlier attempts at the step told."""
+        assert claim.run is not None, "runs tell, edits do not"
+        told = self.events.get(claim.run.run_id, [])
+        kept = [(f, e) for f, e in told if e.seq <= row.events_kept or f >= claim.fence]
+        numbered = [replace(e, seq=row.events + place) for place, e in enumerate(events, 1)]
+        self.events[claim.run.run_id] = kept + [(claim.fence, event) for event in numbered]
+        row.events += len(events)
+
     def drop_run(self, run_id: str) -> None:
         del self.runs[run_id]
+        self.events.pop(run_id, None)
         self.requests = {k: found for k, found in self.requests.items() if found[1] != run_id}
 
     def add_thread(self, thread: Thread) -> ThreadRow:
@@ -148,6 +171,14 @@ class MemoryTables:
             thread = Thread(thread_id, "", ThreadStatus.IDLE, created_at=now, updated_at=now)
             self.tables.add_thread(thread)
         return self.tables.threads[thread_id]
+
+    def _fenced(self, claim: Claim) -> ThreadRow:
+        row = self.tables.threads.get(claim.thread_id)
+        if row is None or row.fence != claim.fence:
+            raise LostClaim(
+                f"thread {claim.thread_id} step {claim.seq}: fence {claim.fence} is over"
+            )
+        return row
 
     def _run_of(self, run_id: str, thread_id: str, owner: str) -> Run:
         run = self.tables.runs.get(run_id)

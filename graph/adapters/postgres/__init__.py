@@ -2,6 +2,7 @@
 
 from graph.adapters.postgres.checkpoints import CheckpointRows
 from graph.adapters.postgres.database import Database, Password
+from graph.adapters.postgres.events import Events
 from graph.adapters.postgres.runs import Runs
 from graph.adapters.postgres.steps import Steps
 from graph.adapters.postgres.sweep import Sweep
@@ -10,7 +11,7 @@ from graph.adapters.postgres.threads import Threads
 __all__ = ["Database", "PostgresStore"]
 
 
-class PostgresStore(Steps, CheckpointRows, Threads, Runs, Sweep):
+class PostgresStore(Steps, Events, CheckpointRows, Threads, Runs, Sweep):
     """Every statement of the store over one connection, opened on first use.
 
     `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost.

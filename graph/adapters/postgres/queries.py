@@ -9,12 +9,25 @@ NAMED = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 @cache
 def queries() -> dict[str, str]:
-    """Every statement, without its comments: Postgres is sent nothing it need not read."""
+    """Every statement, without its comments: Postgres is sent nothing it need not read.
+
+    One that stores events only sometimes is here twice: `X` does not, `X_telling` does.
+    """
     text = (Path(__file__).parent / "queries.sql").read_text()
     _, *parts = NAMED.split(text)
     named = {name: _bare(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
     rows = named.pop("rows")
-    return {name: body.replace("{rows}", rows) for name, body in named.items()}
+    events = named.pop("events")
+    whole = {
+        name: body.replace("{rows}", rows).replace("{events}", events)
+        for name, body in named.items()
+    }
+    telling = {
+        f"{name}_telling": body.replace("{and_events}", f", {events}")
+        for name, body in whole.items()
+        if "{and_events}" in body
+    }
+    return {name: body.replace("{and_events}", "") for name, body in whole.items()} | telling
 
 
 def _bare(statement: str) -> str:

@@ -15,6 +15,7 @@ WITH clock AS (
     UPDATE threads t
        SET fence = t.fence + 1,
            lease_until = clock.now + make_interval(secs => %(lease)s),
+           events_kept = CASE WHEN t.attempts = 0 THEN t.events ELSE t.events_kept END,
            attempts = t.attempts + 1
       FROM threads seen, clock
      WHERE t.thread_id = %(thread_id)s
@@ -102,6 +103,7 @@ WITH mine AS (
                           ELSE clock_timestamp() + make_interval(secs => %(wake_in)s) END,
            rung_at = NULL,
            head = coalesce(%(head)s, head),
+           events = events + %(told)s,
            active_run_id = CASE WHEN %(ends)s THEN queued[1] ELSE active_run_id END,
            queued = CASE WHEN %(ends)s THEN queued[2:] ELSE queued END,
            status = CASE WHEN %(ends)s AND queued[1] IS NOT NULL THEN 'busy'
@@ -113,7 +115,8 @@ WITH mine AS (
                         THEN %(error)s::jsonb ELSE error END,
            updated_at = clock_timestamp()
      WHERE thread_id = %(thread_id)s AND fence = %(fence)s
-    RETURNING thread_id, seq, active_run_id, head, wake_at, clock_timestamp() AS written
+    RETURNING thread_id, seq, active_run_id, head, wake_at, events, events_kept,
+              clock_timestamp() AS written
 ), run AS (
     UPDATE runs
        SET status = CASE WHEN %(ends)s THEN %(run_status)s ELSE status END,
@@ -124,7 +127,7 @@ WITH mine AS (
            updated_at = clock_timestamp()
       FROM mine
      WHERE run_id = %(run_id)s AND (%(ends)s OR NOT input_applied)
-), {rows}
+), {rows}{and_events}
 SELECT seq, active_run_id IS NOT NULL AS active,
        extract(epoch FROM wake_at - clock_timestamp())::float8 AS due_in
   FROM mine;
@@ -159,6 +162,41 @@ new_checkpoints AS (
        SET channel = excluded.channel, kind = excluded.kind, data = excluded.data
      WHERE writes.idx < 0
 )
+
+-- tell --
+-- Store events of a step that is still running; no row means the claim was lost.
+WITH mine AS (
+    UPDATE threads SET events = events + %(told)s
+     WHERE thread_id = %(thread_id)s AND fence = %(fence)s
+    RETURNING events, events_kept
+), {events}
+SELECT events FROM mine;
+
+-- events --
+-- The part of a statement that stores the events of the thread in `mine`, instead of those that an
+-- earlier attempt at its step told and died.
+unsaid AS (
+    DELETE FROM events e USING mine
+     WHERE e.run_id = %(run_id)s AND e.seq > mine.events_kept AND e.fence < %(fence)s
+), new_events AS (
+    INSERT INTO events (run_id, seq, fence, name, data)
+    SELECT %(run_id)s, mine.events - %(told)s + e.place, %(fence)s, e.name, e.data
+      FROM mine, unnest(%(e_name)s::text[], %(e_data)b::bytea[])
+           WITH ORDINALITY AS e (name, data, place)
+)
+
+-- heard --
+-- What runs told after a number each, and how they stand; runs that are gone are left out.
+SELECT r.run_id, r.status, r.error, r.head,
+       coalesce((SELECT max(seq) FROM events WHERE run_id = r.run_id), 0) AS last,
+       e.seq, e.name, e.data
+  FROM unnest(%(run_ids)s::text[], %(after)s::bigint[]) AS asked (run_id, after)
+  JOIN runs r USING (run_id)
+  LEFT JOIN LATERAL (
+       SELECT seq, name, data FROM events
+        WHERE run_id = r.run_id AND seq > asked.after
+        ORDER BY seq LIMIT %(limit)s) e ON true
+ ORDER BY r.run_id, e.seq;
 
 -- load --
 -- One checkpoint with its blobs and pending writes; the newest when no id is given.

@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 from graph.runtime.models import (
     BlobRow,
     CheckpointRow,
+    Event,
     Rows,
     Run,
     RunStatus,
@@ -113,6 +114,11 @@ def row_params(rows: Rows) -> dict[str, Any]:
         "w_kind": [w.kind for w in writes],
         "w_data": [w.data for w in writes],
     }
+
+
+def event_params(events: Sequence[Event]) -> dict[str, Any]:
+    """The parameters of the statements' `events` part."""
+    return {"e_name": [e.name for e in events], "e_data": [e.data for e in events]}
 
 
 def newest_root(rows: Rows) -> str | None:

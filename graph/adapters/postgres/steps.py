@@ -7,7 +7,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
-from graph.adapters.postgres.rows import newest_root, row_params, run, stored
+from graph.adapters.postgres.rows import event_params, newest_root, row_params, run, stored
 from graph.errors import Conflict, LostClaim, NotFound
 from graph.runtime.models import (
     Advanced,
@@ -112,9 +112,13 @@ class Steps:
             "error": Jsonb(result.error) if result.error else None,
             "input_applied": result.input_applied,
             "stop_at": result.stop_at,
+            "told": len(result.events or ()),
             **row_params(result.rows),
         }
-        row = await self.db.one("advance", params)
+        if result.events is None:
+            row = await self.db.one("advance", params)
+        else:
+            row = await self.db.one("advance_telling", params | event_params(result.events))
         if row is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
         if not row["active"]:

@@ -77,7 +77,7 @@ class Stock:
                     await self._w1.ainvoke(given, config)
                     return
                 n = 0
-                while n < W1_INPUT["limit"]:  # type: ignore[operator]
+                while n < W1_INPUT["limit"]:
                     n = (await self._w1.ainvoke(given, config, interrupt_after="*"))["n"]
                     given = None
 

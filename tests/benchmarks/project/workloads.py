@@ -10,7 +10,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
 W1_STEPS = 10
-W1_INPUT = {"n": 0, "limit": W1_STEPS, "pad": "x" * 2000}
+W1_INPUT: Any = {"n": 0, "limit": W1_STEPS, "pad": "x" * 2000}
 MODEL_SECONDS = 2.0
 
 

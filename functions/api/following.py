@@ -1,0 +1,92 @@
+"""A client that follows a run: its answer, on an open line or in segments."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive
+
+from functions.api.edge import Edge
+from functions.api.sse import HEADERS, MEDIA_TYPE, sse
+from functions.api.waiting import SAVING, where
+from graph.errors import Conflict, NotFound
+from graph.runtime.models import Run
+from graph.runtime.runs import stop_run
+from graph.runtime.telling import Reading, begins, told
+
+SEGMENT_BYTES = 4_000_000  # Lambda's answer may have 6 MB, and is wrapped in JSON
+
+
+class OpenLine(StreamingResponse):
+    """A stream that knows when its client leaves, and not only that it is over."""
+
+    def __init__(
+        self,
+        body: AsyncIterator[bytes],
+        headers: dict[str, str],
+        left: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(body, headers=headers, media_type=MEDIA_TYPE)
+        self._left = left
+
+    async def listen_for_disconnect(self, receive: Receive) -> None:
+        await super().listen_for_disconnect(receive)
+        await asyncio.shield(self._left())
+
+
+async def followed(
+    request: Request, edge: Edge, run: Run, reading: Reading, *, cancels: bool
+) -> Response:
+    """The run's events for a client; `cancels` ends the run when the client leaves.
+
+    Behind a gateway that sends nothing before it has everything, nobody sees a client leave. There
+    the answer ends between two events after some seconds and tells where to go on.
+    """
+    if "aws.event" in request.scope:
+        return await _segment(request, edge, run, reading)
+
+    async def left() -> None:
+        if cancels:
+            with suppress(Conflict, NotFound):  # it has ended, or is gone
+                await stop_run(edge.rt, run.run_id, run.thread_id, run.owner)
+
+    events = told(edge.rt, edge.listener, run, reading)
+    headers = {**HEADERS, **where(run), "Location": _location(request, run)}
+    return OpenLine((sse(event) async for event in events), headers, left)
+
+
+async def _segment(request: Request, edge: Edge, run: Run, reading: Reading) -> Response:
+    last, size = reading.after or 0, 0
+    parts: list[bytes] = []
+    until = time.monotonic() + _seconds(request, edge)
+    async for event in told(edge.rt, edge.listener, run, replace(reading, until=until)):
+        if event is None:
+            continue
+        text = sse(event)
+        if parts and size + len(text) > SEGMENT_BYTES:
+            break
+        parts.append(text)
+        size += len(text)
+        last = event.seq or last
+    # A segment without any event would count as a failure of the connection.
+    body = b"".join(parts or [sse(begins(run))])
+    location = _location(request, run, after=last)
+    return Response(
+        body, headers={**HEADERS, **where(run), "Location": location}, media_type=MEDIA_TYPE
+    )
+
+
+def _seconds(request: Request, edge: Edge) -> float:
+    left: float = request.scope["aws.context"].get_remaining_time_in_millis() / 1000
+    return max(min(edge.segment_seconds, left - SAVING), 0.1)
+
+
+def _location(request: Request, run: Run, *, after: int | None = None) -> str:
+    """Where to go on reading, by the same filter."""
+    resume = "" if after is None else f"/resume/{after}"
+    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+    return f"{resume}/threads/{run.thread_id}/runs/{run.run_id}/stream{query}"

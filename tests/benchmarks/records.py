@@ -1,0 +1,82 @@
+"""W1 without HTTP: records straight into the step handler, against stock in one process."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from tests.benchmarks.bench import Bench, middle, ratio
+from tests.benchmarks.contestant import Contestant, Cost, baton, stock
+from tests.benchmarks.project.workloads import W1_STEPS
+from tests.benchmarks.report import Goal, Result, Table
+
+ABOUT = (
+    "W1 (10 no-op supersteps, 2 KB state): records, ten at a time, straight into the step handler, "
+    "one superstep each; stock in one process, 32 runs at once over a pool."
+)
+AT_ONCE = 32
+BATON = "baton: one superstep per record"
+PER_RUN, PER_STEP = "stock: one ainvoke per run", "stock: one ainvoke per superstep"
+
+
+@dataclass(slots=True)
+class Speeds:
+    """A contestant's rounds."""
+
+    steps_per_second: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)  # seconds for 1,000 steps
+    postgres: list[float] = field(default_factory=list)
+
+    def add(self, steps: int, cost: Cost, postgres: float) -> None:
+        self.steps_per_second.append(steps / cost.seconds)
+        self.cpu.append(1000 * cost.cpu / steps)
+        self.postgres.append(1000 * postgres / steps)
+
+
+async def measure(bench: Bench) -> Result:
+    runs = bench.rounds(100, quick=40)
+    speeds = {name: Speeds() for name in (BATON, PER_RUN, PER_STEP)}
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(baton(bench.database()))
+        theirs = await stack.enter_async_context(stock(bench.database()))
+        for number in range(1 + bench.rounds(7, quick=3)):
+            for name in speeds:
+                one = ours if name == BATON else theirs
+                if one is ours:
+                    await ours.do("prepare", graph="w1", number=runs)
+                before = await asyncio.to_thread(bench.postgres_cpu)
+                cost = await _round(one, runs, single=name == PER_STEP)
+                postgres = await asyncio.to_thread(bench.postgres_cpu) - before
+                if number:  # the first round warms up
+                    speeds[name].add(runs * W1_STEPS, cost, postgres)
+    return _result(speeds)
+
+
+async def _round(one: Contestant, runs: int, *, single: bool) -> Cost:
+    if one.name == "stock":
+        return await one.do("runs", number=runs, at_once=AT_ONCE, single=single)
+    cost = await one.do("drain")
+    assert cost.answer == runs * W1_STEPS, f"{cost.answer} records for {runs} runs"
+    return cost
+
+
+def _result(speeds: dict[str, Speeds]) -> Result:
+    rate = {name: middle(s.steps_per_second) for name, s in speeds.items()}
+    rows = []
+    for name, s in speeds.items():
+        low, high = min(s.steps_per_second), max(s.steps_per_second)
+        spread = f"{low:.0f} to {high:.0f}"
+        cpu, postgres = middle(s.cpu), middle(s.postgres)
+        rows.append((name, rate[name], spread, ratio(rate[name], rate[PER_RUN]), cpu, postgres))
+    columns = ("who", "steps/s", "range", "ratio", "CPU s per 1,000", "Postgres CPU s per 1,000")
+    return Result(
+        "records",
+        ABOUT,
+        (Table("Medians of interleaved rounds", columns, tuple(rows)),),
+        (
+            Goal("steps/s", rate[BATON], 540, at_least=True),
+            Goal("steps/s over stock, per run", ratio(rate[BATON], rate[PER_RUN]), 1.0, True),
+            Goal(
+                "steps/s over stock, per superstep", ratio(rate[BATON], rate[PER_STEP]), 1.0, True
+            ),
+        ),
+    )

@@ -1,0 +1,276 @@
+"""Exhaustive model of the step protocol: every interleaving within small bounds.
+
+Run `python -m tests.faults.protocol_model`; exit status 1 and a trace when an invariant breaks.
+Checked in every reachable state: steps are applied once each and in order, a worker whose claim is
+lost changes nothing, and the run can still finish when nothing goes wrong any more, without the
+sweep unless a message was lost outright. An invocation may take several steps before it passes on.
+"""
+
+import sys
+from collections import deque
+from typing import Any, NamedTuple
+
+FREE = 0
+LONGEST_QUEUE = 12
+
+
+class Message(NamedTuple):
+    seq: int
+    redelivered: bool  # ApproximateReceiveCount > 1
+
+
+class Worker(NamedTuple):
+    phase: str = "idle"  # idle, got, claimed, saved
+    message: Message = Message(0, False)
+    fence: int = FREE
+    seq: int = 0  # the step it is at
+    taken: int = 0  # steps of this invocation
+
+
+class State(NamedTuple):
+    seq: int
+    fence: int
+    lease: int  # fence of the holder, FREE if none
+    done: bool
+    queue: tuple[Message, ...]
+    workers: tuple[Worker, ...]
+    crashes: int
+    pauses: int
+    duplicates: int
+    losses: int
+    applied: tuple[int, ...]
+
+
+class Rules(NamedTuple):
+    steps: int = 3
+    fenced: bool = True
+    resend: str = "redelivered"  # never | always | redelivered
+    sweep: bool = True
+    inline: int = 1  # steps an invocation may take
+    ahead: int = 1  # how far ahead a redelivered message may find the thread and ring again
+
+
+class Bounds(NamedTuple):
+    """How much may happen and go wrong."""
+
+    workers: int
+    crashes: int
+    pauses: int
+    duplicates: int
+    losses: int
+
+
+def put(queue: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
+    return tuple(sorted((*queue, message)))
+
+
+def drop(queue: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
+    rest = list(queue)
+    rest.remove(message)
+    return tuple(rest)
+
+
+def with_worker(s: State, i: int, worker: Worker, **changes: Any) -> State:
+    workers = tuple(worker if j == i else w for j, w in enumerate(s.workers))
+    return s._replace(workers=workers, **changes)
+
+
+def claim(s: State, i: int, w: Worker, rules: Rules) -> State:
+    m = w.message
+    if not s.done and m.seq == s.seq and s.lease == FREE:
+        fence = s.fence + 1
+        claimed = Worker("claimed", m, fence, seq=m.seq)
+        return with_worker(s, i, claimed, fence=fence, lease=fence)
+    if not s.done and m.seq == s.seq:  # busy: the message comes back later
+        return with_worker(s, i, Worker(), queue=put(s.queue, Message(m.seq, True)))
+    if s.done or not 1 <= s.seq - m.seq <= rules.ahead:
+        return with_worker(s, i, Worker())
+    if s.lease != FREE:  # who went on inline may be dead: look again when its lease is over
+        later = m.redelivered and rules.inline > 1 and rules.resend != "never"
+        queue = put(s.queue, m) if later else s.queue
+        return with_worker(s, i, Worker(), queue=queue)
+    again = rules.resend == "always" or (rules.resend == "redelivered" and m.redelivered)
+    queue = put(s.queue, Message(s.seq, False)) if again else s.queue
+    return with_worker(s, i, Worker(), queue=queue)
+
+
+def advance(s: State, i: int, w: Worker, rules: Rules) -> State:
+    if rules.fenced and w.fence != s.fence:
+        return with_worker(s, i, Worker())  # lost claim: nothing written, message dropped
+    seq = w.seq + 1
+    saved = Worker("saved", w.message, w.fence, seq=w.seq, taken=w.taken + 1)
+    done = seq == rules.steps
+    return with_worker(s, i, saved, seq=seq, lease=FREE, done=done, applied=(*s.applied, w.seq))
+
+
+def go_on(s: State, i: int, w: Worker) -> State:
+    """The next step in the same invocation, unless somebody else has it."""
+    if s.seq == w.seq + 1 and s.lease == FREE:
+        fence = s.fence + 1
+        claimed = Worker("claimed", w.message, fence, seq=s.seq, taken=w.taken)
+        return with_worker(s, i, claimed, fence=fence, lease=fence)
+    return with_worker(s, i, Worker())
+
+
+Moves = list[tuple[str, State]]
+
+
+def calm(s: State, rules: Rules) -> Moves:
+    """What happens when nothing goes wrong."""
+    out = receipts(s)
+    for i, w in enumerate(s.workers):
+        out += at_work(s, i, w, rules)
+    holders = {w.fence for w in s.workers if w.phase == "claimed"}
+    if s.lease not in (FREE, *holders):
+        out.append(("lease of a dead worker expires", s._replace(lease=FREE)))
+    quiet = s.lease == FREE and all(w.phase == "idle" for w in s.workers)
+    rings = rules.sweep and s.losses and not s.done and quiet
+    if rings and not any(m.seq == s.seq for m in s.queue):
+        out.append(("sweep rings", s._replace(queue=put(s.queue, Message(s.seq, False)))))
+    return out
+
+
+def receipts(s: State) -> Moves:
+    idle = next((i for i, w in enumerate(s.workers) if w.phase == "idle"), None)
+    if idle is None:
+        return []
+    return [
+        (f"w{idle} receives {m}", with_worker(s, idle, Worker("got", m), queue=drop(s.queue, m)))
+        for m in sorted(set(s.queue))
+    ]
+
+
+def at_work(s: State, i: int, w: Worker, rules: Rules) -> Moves:
+    if w.phase == "got":
+        return [(f"w{i} claims", claim(s, i, w, rules))]
+    if w.phase == "claimed":
+        return [(f"w{i} runs and advances", advance(s, i, w, rules))]
+    if w.phase == "idle":
+        return []
+    queue = s.queue if s.done else put(s.queue, Message(w.seq + 1, False))
+    out = [(f"w{i} passes on and acknowledges", with_worker(s, i, Worker(), queue=queue))]
+    if w.taken < rules.inline and not s.done:
+        out.append((f"w{i} goes on", go_on(s, i, w)))
+    return out
+
+
+def faults(s: State) -> Moves:
+    """What may go wrong, as often as the bounds allow."""
+    out: Moves = []
+    for i, w in enumerate(s.workers):
+        back = put(s.queue, Message(w.message.seq, True))
+        if s.crashes and w.phase != "idle":
+            died = with_worker(s, i, Worker(), queue=back, crashes=s.crashes - 1)
+            out.append((f"w{i} dies {w.phase}", died))
+        if s.pauses and w.phase in ("claimed", "saved"):  # it outlasts its lease
+            lease = FREE if s.lease == w.fence else s.lease
+            paused = s._replace(lease=lease, queue=back, pauses=s.pauses - 1)
+            out.append((f"w{i} pauses {w.phase}", paused))
+    for m in sorted(set(s.queue)):
+        if s.duplicates:
+            twice = s._replace(queue=put(s.queue, m), duplicates=s.duplicates - 1)
+            out.append((f"{m} is duplicated", twice))
+        if s.losses > 1:
+            lost = s._replace(queue=drop(s.queue, m), losses=s.losses - 1)
+            out.append((f"{m} is lost", lost))
+    return out
+
+
+class Space:
+    """All states that can be reached, and how."""
+
+    def __init__(self, start: State) -> None:
+        self.parent: dict[State, tuple[State | None, str]] = {start: (None, "start")}
+        self.forward: dict[State, list[State]] = {}
+        self.longest = 1
+        self._todo = deque([start])
+
+    def explore(self, rules: Rules) -> str | None:
+        """The trace of a broken invariant, if any."""
+        while self._todo:
+            s = self._todo.popleft()
+            self.longest = max(self.longest, len(s.queue))
+            if s.applied != tuple(range(s.seq)):
+                return f"applied {s.applied} at seq {s.seq}: {self.trace(s)}"
+            if len(s.queue) > LONGEST_QUEUE:
+                return f"queue grows without end: {self.trace(s)}"
+            quiet = calm(s, rules)
+            self.forward[s] = [n for _, n in quiet]
+            for how, n in (*quiet, *faults(s)):
+                if n not in self.parent:
+                    self.parent[n] = (s, how)
+                    self._todo.append(n)
+        return None
+
+    def stuck(self) -> str | None:
+        """The trace to a state that can never finish, if there is one."""
+        back: dict[State, list[State]] = {}
+        for s, nexts in self.forward.items():
+            for n in nexts:
+                back.setdefault(n, []).append(s)
+        good = {s for s in self.parent if s.done}
+        todo = deque(good)
+        while todo:
+            fresh = [p for p in back.get(todo.popleft(), ()) if p not in good]
+            good.update(fresh)
+            todo.extend(fresh)
+        lost = next((s for s in self.parent if s not in good), None)
+        return f"stuck for ever: {self.trace(lost)}" if lost else None
+
+    def trace(self, s: State | None) -> str:
+        steps = []
+        while s is not None:
+            s, how = self.parent[s]
+            steps.append(how)
+        return " -> ".join(reversed(steps))
+
+
+def explore(rules: Rules, bounds: Bounds) -> tuple[Space, str | None]:
+    """The states within the bounds, and the trace of a broken invariant if there is one."""
+    workers, crashes, pauses, duplicates, losses = bounds
+    start = State(
+        seq=0,
+        fence=FREE,
+        lease=FREE,
+        done=False,
+        queue=(Message(0, False),),
+        workers=(Worker(),) * workers,
+        crashes=crashes,
+        pauses=pauses,
+        duplicates=duplicates,
+        losses=losses + 1 if losses else 0,
+        applied=(),
+    )
+    space = Space(start)
+    return space, space.explore(rules) or space.stuck()
+
+
+FAULTY = Bounds(workers=2, crashes=2, pauses=1, duplicates=2, losses=0)
+LOSSY = Bounds(workers=3, crashes=1, pauses=1, duplicates=1, losses=1)
+INLINE = Bounds(workers=2, crashes=2, pauses=1, duplicates=1, losses=0)
+SEVERAL = Rules(inline=2, ahead=2)
+CASES: list[tuple[str, Rules, Bounds, bool]] = [
+    ("the protocol", Rules(), FAULTY, True),
+    ("the protocol, messages lost", Rules(), LOSSY, True),
+    ("two steps in an invocation", SEVERAL, INLINE, True),
+    ("two steps, ringing for one ahead only", Rules(inline=2, ahead=1), INLINE, False),
+    ("without the fence", Rules(fenced=False), FAULTY, False),
+    ("without re-sending", Rules(resend="never"), FAULTY, False),
+    ("re-sending on every duplicate (safe, but doubles)", Rules(resend="always"), FAULTY, True),
+    ("without the sweep, messages lost", Rules(sweep=False), LOSSY, False),
+]
+
+
+def main() -> int:
+    failed = 0
+    for name, rules, bounds, expected in CASES:
+        space, broken = explore(rules, bounds)
+        ok = (broken is None) == expected
+        failed += not ok
+        said = f"{name}: {len(space.parent):,} states: {broken or 'holds'}"
+        print(f"{'as expected' if ok else 'UNEXPECTED'}: {said}", flush=True)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

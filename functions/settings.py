@@ -19,6 +19,7 @@ class Settings(BaseModel):
     MIGRATION_DATABASE_URL: str = Field("", description="Postgres itself; default DATABASE_URL")
     MIGRATION_DATABASE_SECRET_ARN: str = Field("", description="secret with the owner's password")
     DATABASE_IAM: bool = Field(False, description="log in with IAM tokens instead of a password")
+    DATABASE_PREPARES: bool = Field(False, description="prepare statements: only without a proxy")
     QUEUE_URL: str = Field(description="SQS queue, or unix://PATH of the local memory queue")
     BATON_CONFIG: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
     BATON_STOPPED: bool = Field(False, description="kill switch: no step is taken, nothing is lost")

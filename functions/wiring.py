@@ -39,7 +39,12 @@ def store() -> PostgresStore:
         from graph.adapters.iam import token_maker  # noqa: PLC0415 - boto3 loads late
 
         password = token_maker(env.DATABASE_URL)
-    return PostgresStore(env.DATABASE_URL, stopped=env.BATON_STOPPED, password=password)
+    return PostgresStore(
+        env.DATABASE_URL,
+        stopped=env.BATON_STOPPED,
+        password=password,
+        prepares=env.DATABASE_PREPARES,
+    )
 
 
 def migration_url() -> str:

@@ -120,6 +120,8 @@ class Stack:
         )
         self.queue_url = doorbell.url
         env |= {**doorbell.env, "DATABASE_URL": self.database_url, "QUEUE_URL": self.queue_url}
+        if "DATABASE_URL" not in self.options.environ:  # its own Postgres, with no proxy in between
+            env["DATABASE_PREPARES"] = "true"
         self._pool = Pool(
             children, WorkerSpec(self.options.handlers, env, home), size=self.options.workers
         )

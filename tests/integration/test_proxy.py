@@ -138,3 +138,15 @@ def test_no_statement_pins_a_proxied_session() -> None:
         statement = re.sub(r"\bUPDATE\b.*?\bSET\b", "", text, flags=re.DOTALL)
         assert not pins.search(statement), name
         assert len(text) < 16_000, name
+
+
+async def test_without_a_proxy_statements_may_be_prepared(direct_url: str) -> None:
+    store = PostgresStore(direct_url, prepares=True)
+    rt = Runtime(store, MemoryQueue(), GRAPHS)
+    job: StepJob | None = await new_run(store, "t")
+    while job:
+        await step(job, rt, time_left=20)
+        job = await rt.queue.receive()  # type: ignore[attr-defined]
+    run = await store.get_run("run-t", "t", OWNER)
+    await store.close()
+    assert run.status is RunStatus.SUCCESS

@@ -14,13 +14,19 @@ __all__ = ["Database", "PostgresStore"]
 class PostgresStore(Steps, Events, CheckpointRows, Threads, Runs, Sweep):
     """Every statement of the store over one connection, opened on first use.
 
-    `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost.
+    `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost. `prepares`
+    saves Postgres the parsing and planning, where no proxy is in between.
     """
 
     def __init__(
-        self, database_url: str, *, stopped: bool = False, password: Password | None = None
+        self,
+        database_url: str,
+        *,
+        stopped: bool = False,
+        password: Password | None = None,
+        prepares: bool = False,
     ) -> None:
-        super().__init__(Database(database_url, password=password))
+        super().__init__(Database(database_url, password=password, prepares=prepares))
         self.stopped = stopped
 
     async def close(self) -> None:

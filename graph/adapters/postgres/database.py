@@ -24,13 +24,17 @@ CONNECT: dict[str, Any] = {
 class Database:
     """Runs named statements, each its own transaction; concurrent callers take turns.
 
-    Nothing is prepared and nothing is set, so that no proxied session is pinned. A connection that
-    died while the process slept is replaced before anything is sent; one that dies under a
-    statement raises Unavailable, for nobody knows whether it was carried out.
+    Nothing is set, and nothing prepared unless `prepares` says that no proxy is in between, so that
+    no proxied session is pinned. A connection that died while the process slept is replaced before
+    anything is sent; one that dies under a statement raises Unavailable, for nobody knows whether
+    it was carried out.
     """
 
-    def __init__(self, url: str, *, password: Password | None = None) -> None:
+    def __init__(
+        self, url: str, *, password: Password | None = None, prepares: bool = False
+    ) -> None:
         self._url = url
+        self._prepare_threshold = 1 if prepares else None
         self._password = password
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._opening = asyncio.Lock()
@@ -67,7 +71,7 @@ class Database:
             return await psycopg.AsyncConnection.connect(
                 self._url,
                 autocommit=True,
-                prepare_threshold=None,
+                prepare_threshold=self._prepare_threshold,
                 row_factory=dict_row,
                 **CONNECT,
                 **extra,

@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help demo dev test test-faults check bench schema build lint-template format clean pgbouncer
+.PHONY: help demo dev test test-faults e2e check bench schema build deploy lint-template format clean pgbouncer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,11 +19,14 @@ demo: .venv/.ready ## Run the research agent over HTTP, kill its worker, watch i
 dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is passed on)
 	@$(BIN)/baton dev $(ARGS)
 
-test: .venv/.ready pgbouncer ## Run all tests: unit, contracts, integration, e2e, short faults
-	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks $(ARGS)
+test: .venv/.ready pgbouncer ## Run all tests but e2e: unit, contracts, integration, short faults
+	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e $(ARGS)
 
 test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
 	@$(BIN)/python -m pytest tests/faults --full -s $(ARGS)
+
+e2e: .venv/.ready pgbouncer ## Build for this machine, run it under Lambda's emulator, print cold starts
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 check: .venv/.ready ## Format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff format --check .
@@ -45,8 +48,15 @@ schema: .venv/.ready ## Write infra/schema.sql from the migrations
 build: .venv/.ready ## Build dist/bundle, the artifact that template.yaml deploys
 	@$(BIN)/python -m infra.build.bundle
 
-lint-template: .venv/.ready ## Check template.yaml, warnings included
-	@$(BIN)/cfn-lint template.yaml && echo "template.yaml: no findings"
+deploy: build ## Migrate and deploy an environment of samconfig.toml (ENV=dev)
+	@test -n "$(ENV)" || { echo "make: name the environment: make deploy ENV=dev" >&2; exit 1; }
+	@$(BIN)/python -m infra.build.deploy $(ENV)
+
+# checkov in an environment of its own: its dependencies conflict with Baton's.
+lint-template: .venv/.ready ## Check the templates with cfn-lint, warnings included, and checkov
+	@$(BIN)/cfn-lint template.yaml infra/monitoring.yaml && echo "cfn-lint: no findings"
+	@$(BIN)/uv tool run --quiet --from checkov==3.3.30 checkov --compact --quiet --skip-download \
+	  --framework cloudformation --file template.yaml --file infra/monitoring.yaml
 
 clean: ## Remove what was built and cached; keeps .venv and the data in .baton
 	@rm -rf dist .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

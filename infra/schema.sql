@@ -91,6 +91,9 @@ CREATE TABLE public.runs (
     request_hash text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    tokens bigint DEFAULT 0 NOT NULL,
+    usd numeric DEFAULT 0 NOT NULL,
     CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'success'::text, 'error'::text, 'timeout'::text, 'interrupted'::text])))
 );
 
@@ -117,10 +120,30 @@ CREATE TABLE public.threads (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     events bigint DEFAULT 0 NOT NULL,
     events_kept bigint DEFAULT 0 NOT NULL,
+    calls bigint DEFAULT 0 NOT NULL,
+    tokens bigint DEFAULT 0 NOT NULL,
+    usd numeric DEFAULT 0 NOT NULL,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),
     CONSTRAINT threads_ttl_strategy_check CHECK ((ttl_strategy = ANY (ARRAY['delete'::text, 'keep_latest'::text])))
 )
 WITH (fillfactor='70');
+
+CREATE TABLE public.usage (
+    call_id text NOT NULL,
+    owner text NOT NULL,
+    thread_id text NOT NULL,
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    node text NOT NULL,
+    model text NOT NULL,
+    input_tokens integer NOT NULL,
+    output_tokens integer NOT NULL,
+    cached_tokens integer NOT NULL,
+    usd numeric,
+    ms integer NOT NULL,
+    lost boolean NOT NULL,
+    spent_at timestamp with time zone DEFAULT now() NOT NULL
+);
 
 CREATE TABLE public.writes (
     thread_id text NOT NULL,
@@ -164,6 +187,9 @@ ALTER TABLE ONLY public.runs
 ALTER TABLE ONLY public.threads
     ADD CONSTRAINT threads_pkey PRIMARY KEY (thread_id);
 
+ALTER TABLE ONLY public.usage
+    ADD CONSTRAINT usage_pkey PRIMARY KEY (call_id);
+
 ALTER TABLE ONLY public.writes
     ADD CONSTRAINT writes_pkey PRIMARY KEY (thread_id, ns, checkpoint_id, task_id, idx);
 
@@ -190,6 +216,10 @@ CREATE INDEX threads_metadata ON public.threads USING gin (metadata jsonb_path_o
 CREATE INDEX threads_owner ON public.threads USING btree (owner, created_at DESC);
 
 CREATE INDEX threads_ttl ON public.threads USING btree (thread_id) WHERE (ttl_minutes IS NOT NULL);
+
+CREATE INDEX usage_owner ON public.usage USING btree (owner, spent_at);
+
+CREATE INDEX usage_run ON public.usage USING btree (run_id);
 
 ALTER TABLE ONLY public.blobs
     ADD CONSTRAINT blobs_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;

@@ -8,6 +8,7 @@ from fastapi import Response
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Json, Run, Thread
 from graph.runtime.rendering import to_json
+from graph.usage import Totals
 
 
 def answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
@@ -31,6 +32,7 @@ async def thread_json(rt: Runtime, thread: Thread, *, values: bool = True) -> Js
         "values": await _values(rt, thread) if values else None,
         "interrupts": {task: asked for task, asked in thread.interrupts.items() if asked},
         "error": thread.error,
+        "usage": usage_json(thread.spent),
         "ttl": thread.ttl_minutes
         and {"ttl_minutes": thread.ttl_minutes, "strategy": thread.ttl_strategy},
     }
@@ -56,7 +58,13 @@ def run_json(run: Run) -> Json:
         "kwargs": run.kwargs,
         "multitask_strategy": run.multitask_strategy,
         "error": run.error,
+        "usage": usage_json(run.spent),
     }
+
+
+def usage_json(spent: Totals) -> Json:
+    """What model calls have spent; a call to a model without a known price counts as 0 USD."""
+    return {"model_calls": spent.calls, "tokens": spent.tokens, "usd": float(spent.usd)}
 
 
 def selected(item: Json, fields: Iterable[str] | None) -> Json:

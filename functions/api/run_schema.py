@@ -96,7 +96,8 @@ Mode = Annotated[
 class RunCreate(BaseModel):
     """Tracing and durability may be asked for, and make no difference: a run is durable.
 
-    What is told to those who follow the run is what `stream_mode` names, and nothing without.
+    What is kept for those who follow the run later is what `stream_mode` names. The Python client
+    names `values` when it is told nothing: that alone counts if the stream is to be resumable.
     """
 
     assistant_id: str
@@ -114,6 +115,7 @@ class RunCreate(BaseModel):
     after_seconds: float = Field(0, ge=0, le=YEAR)
     stream_mode: Annotated[list[Mode] | None, BeforeValidator(_as_list)] = None
     stream_subgraphs: bool = False
+    stream_resumable: bool = False
     webhook: Later = None
     strict_resume: Later = None
 
@@ -126,6 +128,10 @@ class RunCreate(BaseModel):
         return self
 
     @property
+    def is_followed(self) -> bool:
+        return self.stream_resumable or self.stream_mode != ["values"]
+
+    @property
     def kwargs(self) -> Json:
         """What the engine is told of the run."""
         asked: Json = {key: getattr(self, key) for key in KEPT}
@@ -133,7 +139,7 @@ class RunCreate(BaseModel):
         asked["command"] = self.command and self.command.model_dump(exclude_unset=True)
         named = self.checkpoint_id or (self.checkpoint and self.checkpoint.checkpoint_id)
         asked["checkpoint_id"] = named and str(named)
-        asked["stream_mode"] = self.stream_mode or None
+        asked["stream_mode"] = (self.stream_mode or None) if self.is_followed else None
         asked["stream_subgraphs"] = self.stream_subgraphs or None
         return {key: value for key, value in asked.items() if value is not None}
 
@@ -143,3 +149,13 @@ class RunStream(RunCreate):
 
     stream_mode: Annotated[list[Mode], BeforeValidator(_as_list)] = ["values"]
     on_disconnect: Literal["cancel", "continue"] = "continue"
+
+    @property
+    def is_followed(self) -> bool:
+        return True
+
+
+class StatelessStream(RunStream):
+    """A followed run without a thread that its client knows of."""
+
+    on_completion: Literal["delete", "keep"] = "delete"

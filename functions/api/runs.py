@@ -24,6 +24,10 @@ from graph.runtime.runs import start_run, stop_run
 router = APIRouter(prefix="/threads/{thread_id}/runs", tags=["Runs"], route_class=StrictRoute)
 
 
+# How a run is followed, which does not make it another one.
+LISTENING = {"stream_mode", "stream_subgraphs", "stream_resumable", "on_disconnect"}
+
+
 class Page(BaseModel):
     """Which of a thread's runs to list."""
 
@@ -129,5 +133,5 @@ async def start(api: Edge, owner: str, thread_id: UUID, asked: RunCreate, key: s
 
 def _hash(thread_id: UUID, asked: RunCreate) -> str:
     """The same for requests that ask for the same run, however their JSON is written."""
-    said = {"thread_id": thread_id, **asked.model_dump()}
+    said = {"thread_id": thread_id, **asked.model_dump(exclude=LISTENING)}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from graph import PermanentFailure, RetryLater
+from graph.budgets import check
+from graph.llm.metering import metered
+from graph.llm.prices import is_priced
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic
@@ -27,12 +30,14 @@ _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncAnthropic]" = WeakK
 @asynccontextmanager
 async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None]]":
     """The stream of one call, whose request says all but the model and the bounds."""
+    check(unpriced=None if is_priced(model()) else model())
     async with (
         _api() as api,
         api.messages.stream(model=model(), max_tokens=MAX_TOKENS, **request) as stream,
     ):
-        yield stream
-        message = await stream.get_final_message()
+        with metered(stream):
+            yield stream
+            message = await stream.get_final_message()
         if message.stop_reason == "refusal":
             raise PermanentFailure(f"{message.model} declined to answer; rephrase the question")
 

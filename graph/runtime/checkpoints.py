@@ -1,9 +1,9 @@
 """LangGraph's checkpointer over a CheckpointStore."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from copy import copy
-from functools import cache
-from typing import Any, Literal
+from functools import cache, lru_cache
+from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -29,6 +29,13 @@ def strict_serializer(allowed: tuple[tuple[str, str], ...] = ()) -> JsonPlusSeri
     A graph's own state types come on top where LANGGRAPH_STRICT_MSGPACK is set, as functions do.
     """
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(allowed) or None)
+
+
+@lru_cache(maxsize=256)
+def _widened(serde: SerializerProtocol, types: frozenset[tuple[str, ...]]) -> SerializerProtocol:
+    """The serializer that builds these types, too: made once for a graph, not for each step."""
+    saver: BaseCheckpointSaver[int] = BaseCheckpointSaver(serde=serde)
+    return saver.with_allowlist(types).serde
 
 
 def config_of(thread_id: str, ns: str, checkpoint_id: str | None) -> RunnableConfig:
@@ -65,6 +72,13 @@ class Checkpoints(BaseCheckpointSaver[int]):
     def __init__(self, store: CheckpointStore, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde or strict_serializer())
         self.store = store
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """A shallow clone that builds these types, too."""
+        clone = copy(self)
+        serde: Any = self.serde  # hashed by identity
+        clone.serde = _widened(serde, frozenset(extra_allowlist))
+        return clone
 
     @property
     def codec(self) -> Codec:

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from graph.usage import NOTHING, Spent, Totals
+
 Json = dict[str, Any]
 
 
@@ -67,6 +69,7 @@ class Thread:
     queued: tuple[str, ...] = ()  # runs waiting for their turn, in order
     ttl_minutes: float | None = None
     ttl_strategy: str | None = None  # delete | keep_latest
+    spent: Totals = NOTHING  # by its runs, those that are gone too
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Run:
     stop_at: int | None = None  # the last LangGraph step its recursion limit allows
     head: str | None = None  # newest checkpoint when it ended
     error: Json | None = None  # {"error": type, "message": text}
+    spent: Totals = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ class Claim:
     head: str | None
     run: Run | None  # None: a client edits the state, no run is active
     stored: Stored | None
+    spent: Totals = NOTHING  # by all of the thread's runs so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,7 @@ class StepResult:
     error: Json | None = None
     wake_in: float | None = None  # seconds until the thread may be stepped again
     tasks: tuple[str, ...] = ()  # names of the nodes that ran, for the log
+    spent: tuple[Spent, ...] = ()  # by the model calls that were made
     events: tuple[Event, ...] | None = None  # None: the run has no events, or this attempt none
 
 

@@ -22,6 +22,7 @@ from graph.runtime.models import (
     Thread,
     ThreadQuery,
 )
+from graph.usage import Spent
 
 
 class StepStore(Protocol):
@@ -49,6 +50,10 @@ class StepStore(Protocol):
 
         If the run ended, the thread's next queued run becomes active.
         """
+        ...
+
+    async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
+        """Record what a claim that was lost has spent: no fence refuses it. Safe to repeat."""
         ...
 
 

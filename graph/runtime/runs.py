@@ -1,9 +1,11 @@
 """Runs, as clients start and stop them."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from graph.ceilings import budget_of, raised
 from graph.errors import NotFound, Unavailable
 from graph.runtime.engine import Runtime
 from graph.runtime.models import (
@@ -22,8 +24,10 @@ log = logging.getLogger("baton.runs")
 async def start_run(rt: Runtime, new: NewRun, *, make_thread: bool = False) -> Run:
     """Accept a run and ring for its first step; `make_thread` makes a missing thread first.
 
-    Raises what `create_run` raises.
+    Raises what `create_run` raises, and BadInput for a budget that cannot be understood.
     """
+    new = replace(new, kwargs=raised(new.kwargs))
+    budget_of(new.kwargs)
     created = await _create(rt, new, make_thread=make_thread)
     if created.job is not None:
         await ring(rt, created.job, owner=new.owner, delay=new.delay)

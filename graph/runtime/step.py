@@ -5,9 +5,12 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from graph.errors import BadProject, LostClaim
+from graph.budgets import Account, within
+from graph.ceilings import budget_of
+from graph.errors import BadInput, BadProject, LostClaim
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.engine import Runtime
+from graph.runtime.given import steps_taken
 from graph.runtime.models import (
     Advanced,
     Claim,
@@ -21,6 +24,7 @@ from graph.runtime.models import (
 )
 from graph.runtime.step_saver import StepSaver
 from graph.runtime.superstep import Clock, Meanwhile, run_superstep
+from graph.usage import noted, noting
 
 log = logging.getLogger("baton.step")
 
@@ -71,10 +75,13 @@ async def one_step(claim: Claim, rt: Runtime, *, deadline: float) -> Taken:
     started = time.monotonic()
     await rt.cut("after claim")
     try:
-        result = await take(claim, rt, deadline=deadline)
-        advanced = await rt.store.advance(claim, result)
+        with noting() as spent:
+            result = await take(claim, rt, deadline=deadline)
+        advanced = await rt.store.advance(claim, replace(result, spent=tuple(spent)))
     except LostClaim:
         log.warning("lost the claim, wrote nothing", extra=_facts(claim, rt, "lost"))
+        if spent:
+            await rt.store.charge(claim, spent)
         return Taken("lost", Advanced(None), claim.owner)
     await rt.cut("after save")
     took = {"tasks": list(result.tasks), "ms": round((time.monotonic() - started) * 1000, 1)}
@@ -118,8 +125,10 @@ async def take(claim: Claim, rt: Runtime, *, deadline: float) -> StepResult:
 
     try:
         graph = await rt.graphs.load(run.graph_id, run.kwargs.get("config") or {})
-    except BadProject as error:
-        return failed("BadProject", str(error))
+        steps = steps_taken(graph, claim, run)
+        account = Account(budget_of(run.kwargs), run.spent, claim.spent, steps, noted())
+    except (BadProject, BadInput) as error:
+        return failed(type(error).__name__, str(error))
     saver = StepSaver(rt.store, claim, serde=strict_serializer(rt.allowed_types))
 
     async def keep() -> None:
@@ -128,14 +137,15 @@ async def take(claim: Claim, rt: Runtime, *, deadline: float) -> StepResult:
         await rt.cut("after keep")
 
     margin = min(MARGIN * (deadline - time.monotonic()), MAX_MARGIN)
-    result = await run_superstep(
-        graph,
-        claim,
-        _marked(run, claim, rt),
-        saver,
-        clock=Clock(drain_at=deadline - 2 * margin, cancel_at=deadline - margin),
-        meanwhile=Meanwhile(keep, partial(rt.store.tell, claim)),
-    )
+    with within(account):
+        result = await run_superstep(
+            graph,
+            claim,
+            _marked(run, claim, rt),
+            saver,
+            clock=Clock(drain_at=deadline - 2 * margin, cancel_at=deadline - margin),
+            meanwhile=Meanwhile(keep, partial(rt.store.tell, claim)),
+        )
     await rt.cut("after the node's effect")
     if result.ending is Ending.TIMEOUT and claim.attempts < rt.max_attempts:
         return replace(result, ending=Ending.AGAIN, error=None, events=None)

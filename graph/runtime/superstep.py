@@ -13,22 +13,19 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
-from langgraph.types import Command, Send
 
-from graph.effects import PATHS, SEQ
+from graph.budgets import Stopped
 from graph.errors import LostClaim, Unavailable
-from graph.owners import OWNER
 from graph.runtime.checkpoints import bound
 from graph.runtime.events import StepEvents, Tell
+from graph.runtime.given import graph_config, graph_input, step_of
 from graph.runtime.models import Claim, Ending, Json, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
 from graph.signals import Signal
 
-RECURSION_LIMIT = 10_007  # LangGraph's own default
 STEP_OVER, TIME_OVER = "step over", "time over"
 HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
-RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
 
 
 Stream = AsyncIterator[tuple[str, Json]]
@@ -114,9 +111,9 @@ async def run_superstep(
     """
     if graph_input(run) is None and (gone := _vanished_node(graph, claim, saver)):
         return StepResult(Ending.FAILED, error=_vanished(gone, run.graph_id))
-    config = _config(graph, claim, run, saver)
+    config = graph_config(graph, claim, run, saver)
     limit = config["recursion_limit"]
-    stop_at = _step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
+    stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
     seen = _Seen()
     events = StepEvents(claim, run)
     stream = _stream(graph, run, saver, config, OneStep(clock.drain_at), events)
@@ -131,7 +128,7 @@ async def run_superstep(
         head=head.checkpoint_id if head else None,
         input_applied=True,
         stop_at=stop_at if run.stop_at is None else None,
-        interrupts=interrupts_json(saver.interrupts) if how.ending is Ending.INTERRUPTED else {},
+        interrupts=_interrupts(how, claim, saver),
         error=how.error,
         wake_in=how.wake_in,
         tasks=tuple(seen.nodes),
@@ -146,6 +143,7 @@ class _How:
     ending: Ending
     error: Json | None = None
     wake_in: float | None = None
+    question: Json | None = None  # the engine's own, not a node's
 
 
 async def _drive(
@@ -162,6 +160,8 @@ async def _drive(
         return _How(Ending.INTERRUPTED if seen.interrupted else Ending.DONE)
     except GraphDrained as drained:
         return _How(Ending.MORE) if drained.reason == STEP_OVER else _out_of_time(saver)
+    except Stopped as stopped:
+        return _How(Ending.INTERRUPTED, question=stopped.question)
     except Signal as signal:
         return _How(Ending.LATER, wake_in=signal.wake_in)
     except (Unavailable, LostClaim):
@@ -176,6 +176,13 @@ def _out_of_time(saver: StepSaver) -> _How:
         return _How(Ending.PARTIAL)
     message = "the step outlasted its invocation"
     return _How(Ending.TIMEOUT, {"error": "TimeoutError", "message": message})
+
+
+def _interrupts(how: _How, claim: Claim, saver: StepSaver) -> Json:
+    """What is asked of a person: by the tasks, or by a ceiling in front of the whole step."""
+    if how.question is not None:
+        return {"": [{"value": how.question, "id": f"{claim.thread_id}:{claim.seq}"}]}
+    return interrupts_json(saver.interrupts) if how.ending is Ending.INTERRUPTED else {}
 
 
 async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
@@ -206,57 +213,6 @@ async def _stream(
         if not ns and (mode == "tasks" or (mode == "updates" and "__interrupt__" in data)):
             control.request_drain(STEP_OVER)
             yield mode, data
-
-
-def graph_input(run: Run) -> Any:
-    """What the graph is given: the run's input once, then nothing, to go on."""
-    if run.input_applied:
-        return None
-    if command := run.kwargs.get("command"):
-        return Command(
-            update=command.get("update"),
-            resume=command.get("resume"),
-            goto=_targets(command.get("goto") or []),
-        )
-    return run.kwargs.get("input")
-
-
-def _targets(goto: Any) -> list[Any]:
-    """Nodes by name, or {"node", "input"} for a task with an input of its own."""
-    return [
-        to if isinstance(to, str) else Send(to["node"], to.get("input"))
-        for to in (goto if isinstance(goto, list) else [goto])
-    ]
-
-
-def _config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
-    asked = run.kwargs.get("config") or {}
-    configurable = {
-        k: v for k, v in (asked.get("configurable") or {}).items() if not k.startswith(RESERVED)
-    }
-    configurable |= {
-        "thread_id": claim.thread_id,
-        "checkpoint_ns": "",
-        "run_id": run.run_id,
-        "graph_id": run.graph_id,
-        "assistant_id": run.assistant_id,
-        SEQ: claim.seq,
-        PATHS: saver.paths,
-        OWNER: claim.owner,
-    }
-    if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):
-        configurable["checkpoint_id"] = checkpoint_id
-    return {
-        "configurable": configurable,
-        "metadata": {**run.metadata, "run_id": run.run_id},
-        "recursion_limit": (graph.config or {}).get("recursion_limit", RECURSION_LIMIT),
-        **{k: asked[k] for k in ("recursion_limit", "tags", "max_concurrency") if k in asked},
-    }
-
-
-def _step_of(claim: Claim) -> int:
-    """LangGraph's number of the step that made the checkpoint a run starts from."""
-    return -2 if claim.stored is None else int(claim.stored.row.metadata.get("step", -2))
 
 
 def _too_many_steps(limit: int) -> GraphRecursionError:

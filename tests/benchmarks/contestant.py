@@ -80,24 +80,22 @@ async def contestant(
 
 
 @contextlib.asynccontextmanager
-async def stock(url: str, *, setup: bool = True) -> AsyncIterator[Contestant]:
+async def stock(url: str) -> AsyncIterator[Contestant]:
     """LangGraph with AsyncPostgresSaver on an empty database."""
     python = environment("stock", [*same_versions(*SHARED), *STOCK])
     command = [str(python), "-m", "tests.benchmarks.contestants.stock", url]
     async with contestant("stock", command, clean_env()) as one:
-        if setup:
-            await one.do("setup")
+        await one.do("setup")
         yield one
 
 
 @contextlib.asynccontextmanager
-async def baton(url: str, *, setup: bool = True) -> AsyncIterator[Contestant]:
-    """Baton's step function on an empty database."""
-    env = clean_env(**baton_env(url))
+async def baton(url: str, **settings: str) -> AsyncIterator[Contestant]:
+    """Baton's step function on an empty database, with settings of its own."""
+    env = clean_env(**baton_env(url), **settings)
     command = [sys.executable, "-m", "tests.benchmarks.contestants.baton"]
     async with contestant("baton", command, env) as one:
-        if setup:
-            await one.do("setup")
+        await one.do("setup")
         yield one
 
 

@@ -72,6 +72,7 @@ QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false"}
 DEV = ("langgraph-cli[inmem]", "langgraph-api==0.16.7")
 PEERS = (
     Peer("baton", _baton),
+    Peer("baton, 10 steps", _baton, env={"BATON_STEPS_PER_INVOCATION": "10"}),
     Peer("skeino, sync", SKEINO_APP, SKEINO, durability="sync", ready="/info"),
     Peer("skeino, exit", SKEINO_APP, SKEINO, durability="exit", ready="/info"),
     AEGRA,

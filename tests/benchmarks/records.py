@@ -15,6 +15,7 @@ ABOUT = (
 )
 AT_ONCE = 32
 BATON = "baton: one superstep per record"
+PREPARED = "the same, statements prepared (no proxy)"
 PER_RUN, PER_STEP = "stock: one ainvoke per run", "stock: one ainvoke per superstep"
 
 
@@ -33,16 +34,18 @@ class Speeds:
 
 
 async def measure(bench: Bench) -> Result:
-    runs = bench.rounds(100, quick=40)
-    speeds = {name: Speeds() for name in (BATON, PER_RUN, PER_STEP)}
+    runs = bench.rounds(80, quick=40)
+    speeds = {name: Speeds() for name in (BATON, PREPARED, PER_RUN, PER_STEP)}
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(baton(bench.database()))
+        prepared = baton(bench.database(), DATABASE_PREPARES="true")
         theirs = await stack.enter_async_context(stock(bench.database()))
-        for number in range(1 + bench.rounds(7, quick=3)):
+        whose = {BATON: ours, PREPARED: await stack.enter_async_context(prepared)}
+        for number in range(1 + bench.rounds(5, quick=3)):
             for name in speeds:
-                one = ours if name == BATON else theirs
-                if one is ours:
-                    await ours.do("prepare", graph="w1", number=runs)
+                one = whose.get(name, theirs)
+                if one is not theirs:
+                    await one.do("prepare", graph="w1", number=runs)
                 before = await asyncio.to_thread(bench.postgres_cpu)
                 cost = await _round(one, runs, single=name == PER_STEP)
                 postgres = await asyncio.to_thread(bench.postgres_cpu) - before

@@ -50,7 +50,7 @@ async def measure(bench: Bench) -> Result:
     sizes = SIZES[:3] if bench.quick else SIZES
     times = await _times(bench, sizes)
     traffic = {(who, n): await _traffic(bench, who, n) for n in sizes for who in ("stock", "baton")}
-    seconds = 6.0 if bench.quick else 75.0
+    seconds = 6.0 if bench.quick else 50.0
     grown = {who: await _grow(bench, who, seconds) for who in ("stock", "baton")}
     return Result(
         "step",

@@ -64,7 +64,9 @@ async def test_waiting_longer_than_one_request_may_take(around: Around) -> None:
     assert polls > 1
 
 
-async def test_as_many_steps_run_at_once_as_there_are_environments(around: Around) -> None:
+async def test_as_many_steps_run_at_once_as_there_are_environments(
+    around: Around, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with deployment(around, steps=4, pace=Pace(batch_size=1)) as it:
         warm = [await it.thread() for _ in range(8)]
         values = await asyncio.gather(
@@ -75,7 +77,8 @@ async def test_as_many_steps_run_at_once_as_there_are_environments(around: Aroun
         ]
 
     most = max(sum(a <= start < b for a, b in ended) for start, _ in ended)
-    print(f"\n4 environments, 8 threads: {most} steps at once")
+    with capsys.disabled():
+        print(f"\n4 environments, 8 threads: {most} steps at once")
     assert most == 4
 
 

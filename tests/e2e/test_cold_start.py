@@ -1,8 +1,11 @@
 """What a step costs in the emulator, from the built artifact, for a graph that calls no model."""
 
+import os
 import time
 from statistics import median
 from typing import Any
+
+import pytest
 
 from infra.local.events import sqs_event
 from tests.e2e.deployment import Around, Deployment, deployment
@@ -10,11 +13,11 @@ from tests.e2e.emulator import Emulator
 
 TIMES = 10
 GOAL = 1.0  # seconds, on an idle machine; printed
-WORST = 3.0  # seconds, on a busy one; asserted
+WORST = 6.0  # seconds, on a busy one; asserted
 BARE = "bare.handler"
 
 
-async def test_the_cold_start_of_a_step(around: Around) -> None:
+async def test_the_cold_start_of_a_step(around: Around, capsys: pytest.CaptureFixture[str]) -> None:
     """From the invocation that finds no environment to its answer: imports, connection, step."""
     took = []
     async with deployment(around, say=unheard, steps=0) as it:
@@ -23,14 +26,18 @@ async def test_the_cold_start_of_a_step(around: Around) -> None:
             took.append(await timed(environment, event))
             await environment.child.stop()
 
-    print(
-        f"\ncold start of the step function: median {median(took):.2f} s of {TIMES} "
-        f"({min(took):.2f} to {max(took):.2f}), goal {GOAL:.1f} s"
-    )
+    with capsys.disabled():
+        print(
+            f"\ncold start of the step function: median {median(took):.2f} s of {TIMES} "
+            f"({min(took):.2f} to {max(took):.2f}), goal {GOAL:.1f} s; "
+            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+        )
     assert median(took) < WORST
 
 
-async def test_what_a_warm_step_adds_to_a_bare_handler(around: Around) -> None:
+async def test_what_a_warm_step_adds_to_a_bare_handler(
+    around: Around, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with deployment(around, say=unheard, steps=0) as it:
         events = [await a_step(it) for _ in range(TIMES + 1)]
         step = await it.functions.start("step")
@@ -41,10 +48,12 @@ async def test_what_a_warm_step_adds_to_a_bare_handler(around: Around) -> None:
         bare = await it.functions.start("step", handler=BARE, PYTHONPATH=str(folder))
         _, *nothing = [await timed(bare, event) for event in events]
 
-    print(
-        f"\nwarm step {1000 * median(warm):.1f} ms, bare handler {1000 * median(nothing):.1f} ms, "
-        f"so a step adds {1000 * (median(warm) - median(nothing)):.1f} ms (medians of {TIMES})"
-    )
+    with capsys.disabled():
+        print(
+            f"\nwarm step {1000 * median(warm):.1f} ms, "
+            f"bare handler {1000 * median(nothing):.1f} ms, "
+            f"so a step adds {1000 * (median(warm) - median(nothing)):.1f} ms (medians of {TIMES})"
+        )
     assert median(nothing) < median(warm) < first
 
 

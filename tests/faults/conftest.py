@@ -17,10 +17,6 @@ PROJECT = Path(__file__).parents[1] / "fixtures" / "projects" / "faults" / "lang
 EFFECTS = "CREATE TABLE effects (key text NOT NULL, pid int NOT NULL)"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="the fault tests' full size")
-
-
 @dataclass(frozen=True, slots=True)
 class Size:
     """How many threads are run through a fault."""

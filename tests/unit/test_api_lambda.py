@@ -151,6 +151,87 @@ def test_a_wait_that_the_database_breaks_off_does_not_ask_for_a_second_run() -> 
     assert answer["statusCode"] == 303
 
 
+def events_of(answer: dict[str, Any]) -> list[dict[str, str]]:
+    """The fields of each server-sent event in an answer."""
+    blocks = [block for block in answer["body"].split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+
+
+def headers_of(answer: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = answer.get("headers") or {}
+    many = answer.get("multiValueHeaders") or {}
+    return {**{name: values[0] for name, values in many.items()}, **found}
+
+
+@EVENTS
+def test_a_stream_comes_in_segments_that_tell_where_to_go_on(event: Event) -> None:
+    gateway = Gateway(event, segment_seconds=0.1)
+    asked = {"assistant_id": "steps", "input": {"log": ["x"]}, "stream_mode": ["updates"]}
+    at = f"/threads/{gateway.thread()}/runs"
+
+    silent = gateway("POST", f"{at}/stream", asked)
+    path = headers_of(silent)["location"]
+    check = path.removesuffix("/stream")
+    before = json.loads(gateway("GET", check)["body"])["status"]
+    still = gateway("GET", path)
+    gateway.work()
+    after = json.loads(gateway("GET", check)["body"])["status"]
+    rest = gateway("GET", path)
+
+    assert [e["event"] for e in events_of(silent)] == ["metadata"]
+    assert path.startswith(f"/resume/0{at}/")
+    assert headers_of(silent)["content-type"] == "text/event-stream; charset=utf-8"
+    assert [e["event"] for e in events_of(still)] == ["metadata"]
+    names = [e["event"] for e in events_of(rest)]
+    assert names == ["metadata", "updates", "updates", "updates", "end"]
+    # The run has ended, but not for a client that has seen nothing of it.
+    assert (before, after) == ("running", "running")
+    last = check.replace("/resume/0/", "/resume/3/")
+    assert json.loads(gateway("GET", last)["body"])["status"] == "success"
+
+
+@EVENTS
+def test_a_client_goes_on_after_what_it_has_whatever_was_sent(event: Event) -> None:
+    gateway = Gateway(event, segment_seconds=0.1)
+    asked = {"assistant_id": "steps", "input": {"log": []}, "stream_mode": ["updates", "values"]}
+    thread_id = gateway.thread()
+    run_id = json.loads(gateway("POST", f"/threads/{thread_id}/runs", asked)["body"])["run_id"]
+    gateway.work()
+    at = f"/resume/6/threads/{thread_id}/runs/{run_id}/stream"
+
+    rest = gateway("GET", at, headers={"last-event-id": "4"})
+    some = gateway("GET", f"{at}?stream_mode=updates", headers={"last-event-id": "2"})
+    over = gateway("GET", at, headers={"last-event-id": "7"})
+
+    assert [e.get("id") for e in events_of(rest)] == ["5", "6", "7", None]
+    assert [e["event"] for e in events_of(some)] == ["updates", "updates", "end"]
+    assert headers_of(some)["location"].endswith("/stream?stream_mode=updates")
+    assert [e["event"] for e in events_of(over)] == ["end"]
+
+
+def test_a_segment_ends_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.api.following.SEGMENT_BYTES", 150)
+    gateway = Gateway(rest_event, segment_seconds=1)
+    asked = {"assistant_id": "steps", "input": {"log": []}, "stream_mode": ["values"]}
+    thread_id = gateway.thread()
+    run_id = json.loads(
+        gateway("POST", f"/threads/{thread_id}/runs", {**asked, "stream_resumable": True})["body"]
+    )["run_id"]
+    gateway.work()
+    ids: list[str] = []
+    path = f"/threads/{thread_id}/runs/{run_id}/stream"
+    segments = 0
+    while "end" not in ids:
+        seen = {"last-event-id": ids[-1]} if ids else None
+        answer = gateway("GET", path, headers=seen)
+        ids += [e.get("id", e["event"]) for e in events_of(answer) if e["event"] != "metadata"]
+        path = headers_of(answer)["location"]
+        segments += 1
+
+    assert ids == ["1", "2", "3", "4", "end"]
+    assert segments >= 2
+
+
 CACHES = (settings, wiring.logger, wiring.store, wiring.runtime, edge.wired)
 
 

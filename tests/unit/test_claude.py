@@ -44,7 +44,7 @@ async def write() -> object:
 
 def test_importing_the_agent_or_the_model_layer_does_not_load_the_sdk() -> None:
     code = (
-        "import sys, graph.agents.research, graph.llm.claude; "
+        "import sys, graph.agents.research, graph.agents.chat, graph.agents.triage; "
         "print([name for name in sys.modules if name.startswith('anthropic')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

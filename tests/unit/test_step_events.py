@@ -19,7 +19,7 @@ from graph.runtime.rendering import to_json
 from graph.signals import RetryLater
 from tests.fixtures.driver import Driver
 from tests.fixtures.graphs import Chat
-from tests.unit.test_superstep_shapes import SHAPES, asks, says
+from tests.unit.test_superstep_shapes import SHAPES, State, asks, says
 
 OF_THE_MOMENT = {  # what differs from run to run, or that a run of Baton's adds
     "timestamp", "checkpoint_id", "id", "checkpoint_ns", "thread_id", "langgraph_checkpoint_ns",
@@ -105,7 +105,7 @@ def speaking(text: str, *, pace: float = 0.0) -> Any:
 
 
 async def test_tokens_grow_a_message_until_it_is_complete() -> None:
-    driver = Driver(speaking("one two three", pace=0.4))
+    driver = Driver(speaking("one two", pace=0.3))
 
     run = await driver.run({"messages": ["hi"]}, stream_mode=["messages"])
 
@@ -115,7 +115,7 @@ async def test_tokens_grow_a_message_until_it_is_complete() -> None:
     assert about["metadata"]["langgraph_node"] == "speak"
     assert {name for name, _ in parts} == {"messages/partial"}
     contents = [message["content"] for _, (message,) in parts]
-    assert contents == ["one", "one two", "one two three"]
+    assert contents == ["one", "one ", "one two"]
     assert {(m["id"], m["type"]) for _, (m,) in parts} == {(message_id, "ai")}
 
 
@@ -130,7 +130,7 @@ async def test_tokens_that_come_fast_are_told_together() -> None:
             writes.append(len(told))  # noqa: B023 - awaited within this turn
             await tell(claim, told)  # noqa: B023
 
-        driver.store.tell = counted  # type: ignore[method-assign]
+        driver.store.tell = counted  # type: ignore[method-assign, assignment]
         run = await driver.run({"messages": ["hi"]}, stream_mode=[mode])
 
         found = [e for e in await heard(driver, run.run_id) if e.name != "messages/metadata"]
@@ -153,14 +153,14 @@ def chat_of(node: Any) -> Any:
     return StateGraph(Chat).add_node("node", node).add_edge(START, "node").compile()
 
 
-class Told_(TypedDict, total=False):
+class Notes(TypedDict, total=False):
     log: list[str]
 
 
 async def test_what_a_node_writes_is_heard_while_it_runs() -> None:
     heard_meanwhile: list[str] = []
 
-    async def node(state: Told_) -> Told_:
+    async def node(state: Notes) -> Notes:
         get_stream_writer()({"progress": 1})
         while not heard_meanwhile:
             (found,) = await driver.store.heard(dict.fromkeys(driver.store.tables.runs, 0))
@@ -168,7 +168,7 @@ async def test_what_a_node_writes_is_heard_while_it_runs() -> None:
             await asyncio.sleep(0.005)
         return {"log": ["done"]}
 
-    driver = Driver(StateGraph(Told_).add_node("node", node).add_edge(START, "node").compile())
+    driver = Driver(StateGraph(Notes).add_node("node", node).add_edge(START, "node").compile())
     run = await driver.run({"log": []}, stream_mode=["values", "custom"])
 
     assert heard_meanwhile == ["custom"]
@@ -178,7 +178,7 @@ async def test_what_a_node_writes_is_heard_while_it_runs() -> None:
 async def test_a_step_tried_again_says_so_and_is_told_once() -> None:
     deaths = [True]
 
-    async def node(state: Told_) -> Told_:
+    async def node(state: Notes) -> Notes:
         get_stream_writer()("working")
         if deaths:
             await asyncio.sleep(0.1)  # long enough to be heard
@@ -186,7 +186,7 @@ async def test_a_step_tried_again_says_so_and_is_told_once() -> None:
             raise Unavailable("the database is gone")
         return {"log": ["done"]}
 
-    driver = Driver(StateGraph(Told_).add_node("node", node).add_edge(START, "node").compile())
+    driver = Driver(StateGraph(Notes).add_node("node", node).add_edge(START, "node").compile())
     run = await driver.ask({"log": []}, stream_mode=["updates", "custom"])
     job = await driver.queue.receive()
     assert job is not None
@@ -214,8 +214,6 @@ async def test_a_step_in_parts_tells_the_outcome_of_its_tasks_once() -> None:
             raise RetryLater(30)
         return {"log": ["patient"]}
 
-    from tests.unit.test_superstep_shapes import State
-
     graph = StateGraph(State).add_node("quick", says("quick")).add_node("patient", patient)
     driver = Driver(graph.add_edge(START, "quick").add_edge(START, "patient").compile())
     run = await driver.run({"log": ["in"]}, stream_mode=["values", "updates", "custom"])
@@ -232,22 +230,22 @@ async def test_a_step_in_parts_tells_the_outcome_of_its_tasks_once() -> None:
 
 
 async def test_a_worker_that_lost_its_claim_notices_when_it_tells() -> None:
-    async def node(state: Told_) -> Told_:
+    async def node(state: Notes) -> Notes:
         driver.clock.move(3600)  # frozen beyond its lease
         assert await driver.deliver(job) == "done"  # the message came again meanwhile
         get_stream_writer()("from the grave")
         await asyncio.sleep(0.1)
         return {"log": ["zombie"]}
 
-    async def quick(state: Told_) -> Told_:
+    async def quick(state: Notes) -> Notes:
         return {"log": ["done"]}
 
     nodes = iter([node, quick])
 
-    async def either(state: Told_) -> Told_:
+    async def either(state: Notes) -> Notes:
         return await next(nodes)(state)
 
-    driver = Driver(StateGraph(Told_).add_node("node", either).add_edge(START, "node").compile())
+    driver = Driver(StateGraph(Notes).add_node("node", either).add_edge(START, "node").compile())
     run = await driver.ask({"log": []}, stream_mode=["updates", "custom"])
     found = await driver.queue.receive()
     assert found is not None
@@ -265,11 +263,11 @@ async def test_a_worker_that_lost_its_claim_notices_when_it_tells() -> None:
 async def test_a_value_without_json_is_left_out_and_the_run_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def node(state: Told_) -> Told_:
+    def node(state: Notes) -> Notes:
         get_stream_writer()(1 << 70)
         return {"log": ["done"]}
 
-    driver = Driver(StateGraph(Told_).add_node("node", node).add_edge(START, "node").compile())
+    driver = Driver(StateGraph(Notes).add_node("node", node).add_edge(START, "node").compile())
     run = await driver.run({"log": []}, stream_mode=["updates", "custom"])
 
     assert run.status is RunStatus.SUCCESS
@@ -286,8 +284,6 @@ async def test_nested_graphs_are_told_while_the_step_runs() -> None:
             seen.extend(e.name for e in found.events)
             await asyncio.sleep(0.005)
         return {}
-
-    from tests.unit.test_superstep_shapes import State
 
     inner = StateGraph(State).add_node("x", says("x")).add_node("slow", slow)
     nested = inner.add_edge(START, "x").add_edge("x", "slow").compile()

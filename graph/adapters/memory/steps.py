@@ -1,11 +1,12 @@
 """The step protocol on memory: claim, hold, save, advance."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from graph.adapters.memory.shelf import ROOT, newest_root
-from graph.adapters.memory.tables import MemoryTables, ThreadRow
+from graph.adapters.memory.tables import Call, MemoryTables, ThreadRow
 from graph.errors import Conflict
 from graph.runtime.models import (
     Advanced,
@@ -21,6 +22,7 @@ from graph.runtime.models import (
     ThreadStatus,
     Verdict,
 )
+from graph.usage import Spent, total
 
 RUN_ENDS_AS = {
     Ending.DONE: RunStatus.SUCCESS,
@@ -108,9 +110,26 @@ class MemorySteps(MemoryTables):
             self.tables.add_events(row, claim, result.events)
         if claim.run:
             self._step_taken(row, claim.run.run_id, result, now)
+            self._spend(claim, result.spent, lost=False)
         else:
             _edited(row, result)
         return row.advanced(now)
+
+    async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
+        self._spend(claim, spent, lost=True)
+
+    def _spend(self, claim: Claim, spent: Sequence[Spent], *, lost: bool) -> None:
+        known = {call.spent.call_id for call in self.tables.calls}
+        fresh = [call for call in spent if call.call_id not in known]
+        run_id = claim.run.run_id if claim.run else ""
+        self.tables.calls += [
+            Call(claim.owner, claim.thread_id, run_id, claim.seq, call, lost) for call in fresh
+        ]
+        row, run = self.tables.threads.get(claim.thread_id), self.tables.runs.get(run_id)
+        if row and row.thread.owner == claim.owner:
+            row.update(spent=row.thread.spent + total(fresh))
+        if run:
+            self.tables.update_run(run_id, spent=run.spent + total(fresh))
 
     def _step_taken(self, row: ThreadRow, run_id: str, result: StepResult, now: datetime) -> None:
         row.wake_at = None
@@ -147,6 +166,7 @@ def _claim(row: ThreadRow, run: Run | None, stored: Stored | None) -> Claim:
         head=thread.head,
         run=run,
         stored=stored,
+        spent=thread.spent,
     )
 
 

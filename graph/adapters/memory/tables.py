@@ -19,6 +19,19 @@ from graph.runtime.models import (
     ThreadStatus,
     Verdict,
 )
+from graph.usage import Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A model call and whose it was."""
+
+    owner: str
+    thread_id: str
+    run_id: str
+    seq: int
+    spent: Spent
+    lost: bool
 
 
 @dataclass(slots=True)
@@ -104,6 +117,7 @@ class Tables:
     requests: dict[tuple[str, str], tuple[str | None, str]] = field(default_factory=dict)
     shelves: dict[str, Shelf] = field(default_factory=dict)
     events: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)  # run -> (fence, it)
+    calls: list[Call] = field(default_factory=list)
     written: int = 0
     highest_fence: int = 0  # of threads that are gone: one made again is not mistaken for them
 

@@ -44,7 +44,7 @@ class Database:
         connection = await self._open()
         try:
             cursor = await connection.execute(queries()[name], params, binary=True)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall() if cursor.rownumber is not None else []
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(f"Postgres failed in {name}: {error}") from error
 

@@ -38,7 +38,8 @@ SELECT t.owner, t.seq, t.active_run_id IS NOT NULL AS active,
        extract(epoch FROM t.wake_at - clock.now)::float8 AS due_in,
        claimed.fence, claimed.attempts, claimed.head AS thread_head, claimed.stale,
        r.run_id, r.assistant_id, r.graph_id, r.metadata AS run_metadata, r.kwargs, r.input_applied,
-       r.stop_at, r.multitask_strategy, r.created_at, r.updated_at,
+       r.stop_at, r.multitask_strategy, r.created_at, r.updated_at, r.calls, r.tokens, r.usd,
+       t.calls AS thread_calls, t.tokens AS thread_tokens, t.usd AS thread_usd,
        CASE WHEN NOT r.input_applied THEN r.payload END AS payload,
        c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
        (SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
@@ -104,6 +105,9 @@ WITH mine AS (
            rung_at = NULL,
            head = coalesce(%(head)s, head),
            events = events + %(told)s,
+           calls = calls + %(calls)s,
+           tokens = tokens + %(tokens)s,
+           usd = usd + %(usd)s,
            active_run_id = CASE WHEN %(ends)s THEN queued[1] ELSE active_run_id END,
            queued = CASE WHEN %(ends)s THEN queued[2:] ELSE queued END,
            status = CASE WHEN %(ends)s AND queued[1] IS NOT NULL THEN 'busy'
@@ -124,13 +128,50 @@ WITH mine AS (
            stop_at = coalesce(%(stop_at)s, stop_at),
            head = CASE WHEN %(ends)s THEN mine.head ELSE runs.head END,
            error = CASE WHEN %(ends)s THEN %(error)s::jsonb ELSE error END,
+           calls = calls + %(calls)s,
+           tokens = tokens + %(tokens)s,
+           usd = usd + %(usd)s,
            updated_at = clock_timestamp()
       FROM mine
-     WHERE run_id = %(run_id)s AND (%(ends)s OR NOT input_applied)
+     WHERE run_id = %(run_id)s AND (%(ends)s OR NOT input_applied OR %(calls)s > 0)
+), new_usage AS (
+    INSERT INTO usage (call_id, owner, thread_id, run_id, seq, node, model, input_tokens,
+                       output_tokens, cached_tokens, usd, ms, lost)
+    SELECT s.call_id, %(owner)s, mine.thread_id, %(run_id)s, %(seq)s, s.node, s.model,
+           s.input_tokens, s.output_tokens, s.cached_tokens, s.usd, s.ms, false
+      FROM mine, jsonb_to_recordset(%(spent)s::jsonb)
+           AS s (call_id text, node text, model text, input_tokens int, output_tokens int,
+                 cached_tokens int, usd numeric, ms int)
 ), {rows}{and_events}
 SELECT seq, active_run_id IS NOT NULL AS active,
        extract(epoch FROM wake_at - clock_timestamp())::float8 AS due_in
   FROM mine;
+
+-- charge --
+-- Record what a lost claim spent: the one write that no fence refuses. Safe to repeat.
+WITH spent AS (
+    INSERT INTO usage (call_id, owner, thread_id, run_id, seq, node, model, input_tokens,
+                       output_tokens, cached_tokens, usd, ms, lost)
+    SELECT s.call_id, %(owner)s, %(thread_id)s, %(run_id)s, %(seq)s, s.node, s.model,
+           s.input_tokens, s.output_tokens, s.cached_tokens, s.usd, s.ms, true
+      FROM jsonb_to_recordset(%(spent)s::jsonb)
+           AS s (call_id text, node text, model text, input_tokens int, output_tokens int,
+                 cached_tokens int, usd numeric, ms int)
+    ON CONFLICT DO NOTHING
+    RETURNING input_tokens + output_tokens AS tokens, usd
+), total AS (
+    SELECT count(*) AS calls, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(usd), 0) AS usd
+      FROM spent
+), thread AS (
+    UPDATE threads t
+       SET calls = t.calls + total.calls, tokens = t.tokens + total.tokens, usd = t.usd + total.usd
+      FROM total
+     WHERE t.thread_id = %(thread_id)s AND t.owner = %(owner)s
+)
+UPDATE runs r
+   SET calls = r.calls + total.calls, tokens = r.tokens + total.tokens, usd = r.usd + total.usd
+  FROM total
+ WHERE r.run_id = %(run_id)s;
 
 -- rows --
 -- The part of a statement that stores checkpoints, blobs and writes for the thread in `mine`.

@@ -1,6 +1,7 @@
 """Rows of the store's tables as the engine's nouns, and back."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,6 +18,7 @@ from graph.runtime.models import (
     ThreadStatus,
     WriteRow,
 )
+from graph.usage import Spent, Totals, total
 
 PAYLOAD = ("input", "command")  # the part of a request that is read once
 
@@ -32,6 +34,7 @@ def thread(row: Mapping[str, Any]) -> Thread:
         config=row["config"],
         interrupts=row["interrupts"],
         error=row["error"],
+        spent=Totals(row["calls"], row["tokens"], row["usd"]),
         head=row["head"],
         seq=row["seq"],
         active_run_id=row["active_run_id"],
@@ -58,6 +61,7 @@ def run(row: Mapping[str, Any]) -> Run:
         stop_at=row["stop_at"],
         head=row["head"],
         error=row["error"],
+        spent=Totals(row["calls"], row["tokens"], row["usd"]),
     )
 
 
@@ -119,6 +123,12 @@ def row_params(rows: Rows) -> dict[str, Any]:
 def event_params(events: Sequence[Event]) -> dict[str, Any]:
     """The parameters of the statements' `events` part."""
     return {"e_name": [e.name for e in events], "e_data": [e.data for e in events]}
+
+
+def spent_params(spent: Sequence[Spent]) -> dict[str, Any]:
+    """The parameters that store calls, each and in total."""
+    rows = [{**asdict(s), "usd": None if s.usd is None else str(s.usd)} for s in spent]
+    return {"spent": Jsonb(rows), **asdict(total(spent))}
 
 
 def newest_root(rows: Rows) -> str | None:

@@ -1,13 +1,20 @@
 """The step protocol's statements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
-from graph.adapters.postgres.rows import event_params, newest_root, row_params, run, stored
+from graph.adapters.postgres.rows import (
+    event_params,
+    newest_root,
+    row_params,
+    run,
+    spent_params,
+    stored,
+)
 from graph.errors import Conflict, LostClaim, NotFound
 from graph.runtime.models import (
     Advanced,
@@ -21,6 +28,7 @@ from graph.runtime.models import (
     ThreadStatus,
     Verdict,
 )
+from graph.usage import Spent, Totals
 
 
 class Steps:
@@ -113,6 +121,9 @@ class Steps:
             "input_applied": result.input_applied,
             "stop_at": result.stop_at,
             "told": len(result.events or ()),
+            "owner": claim.owner,
+            "seq": claim.seq,
+            **spent_params(result.spent),
             **row_params(result.rows),
         }
         if result.events is None:
@@ -124,6 +135,16 @@ class Steps:
         if not row["active"]:
             return Advanced(None)
         return Advanced(StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0))
+
+    async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
+        params = {
+            "thread_id": claim.thread_id,
+            "owner": claim.owner,
+            "run_id": claim.run.run_id if claim.run else "",
+            "seq": claim.seq,
+            **spent_params(spent),
+        }
+        await self.db.all("charge", params)
 
 
 def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
@@ -144,4 +165,5 @@ def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
         head=row["thread_head"],
         run=run(run_row),
         stored=stored(row),
+        spent=Totals(row["thread_calls"], row["thread_tokens"], row["thread_usd"]),
     )

@@ -1,0 +1,80 @@
+"""What a superstep gives LangGraph: the run's input, once, and its config."""
+
+from typing import Any
+
+from langgraph.types import Command, Send
+
+from graph.ceilings import raises_budget
+from graph.effects import PATHS, SEQ
+from graph.owners import OWNER
+from graph.runtime.models import Claim, Json, Run
+from graph.runtime.step_saver import StepSaver
+
+RECURSION_LIMIT = 10_007  # LangGraph's own default
+RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
+
+
+def graph_input(run: Run) -> Any:
+    """What the graph is given: the run's input once, then nothing, to go on."""
+    if run.input_applied:
+        return None
+    command = run.kwargs.get("command")
+    if command and not raises_budget(command):
+        return Command(
+            update=command.get("update"),
+            resume=command.get("resume"),
+            goto=_targets(command.get("goto") or []),
+        )
+    return run.kwargs.get("input")
+
+
+def _targets(goto: Any) -> list[Any]:
+    """Nodes by name, or {"node", "input"} for a task with an input of its own."""
+    return [
+        to if isinstance(to, str) else Send(to["node"], to.get("input"))
+        for to in (goto if isinstance(goto, list) else [goto])
+    ]
+
+
+def graph_config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
+    """LangGraph's config: what the run asked for, and what only the engine says."""
+    asked = run.kwargs.get("config") or {}
+    configurable = {
+        k: v for k, v in (asked.get("configurable") or {}).items() if not k.startswith(RESERVED)
+    }
+    configurable |= {
+        "thread_id": claim.thread_id,
+        "checkpoint_ns": "",
+        "run_id": run.run_id,
+        "graph_id": run.graph_id,
+        "assistant_id": run.assistant_id,
+        SEQ: claim.seq,
+        PATHS: saver.paths,
+        OWNER: claim.owner,
+    }
+    if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):
+        configurable["checkpoint_id"] = checkpoint_id
+    return {
+        "configurable": configurable,
+        "metadata": {**run.metadata, "run_id": run.run_id},
+        "recursion_limit": _limit(graph, run),
+        **{k: asked[k] for k in ("tags", "max_concurrency") if k in asked},
+    }
+
+
+def steps_taken(graph: Any, claim: Claim, run: Run) -> int:
+    """How many supersteps the run has taken, as LangGraph counts them towards its limit."""
+    if run.stop_at is None:
+        return 0
+    return max(step_of(claim) + _limit(graph, run) - run.stop_at, 0)
+
+
+def _limit(graph: Any, run: Run) -> int:
+    asked = run.kwargs.get("config") or {}
+    own = (graph.config or {}).get("recursion_limit", RECURSION_LIMIT)
+    return int(asked.get("recursion_limit", own))
+
+
+def step_of(claim: Claim) -> int:
+    """LangGraph's number of the step that made the checkpoint a run starts from."""
+    return -2 if claim.stored is None else int(claim.stored.row.metadata.get("step", -2))

@@ -13,7 +13,7 @@ from starlette.types import Receive
 from functions.api.edge import Edge
 from functions.api.sse import HEADERS, MEDIA_TYPE, sse
 from functions.api.waiting import SAVING, where
-from graph.errors import Conflict, NotFound
+from graph.errors import Conflict, NotFound, Unavailable
 from graph.runtime.models import Run
 from graph.runtime.runs import stop_run
 from graph.runtime.telling import Reading, begins, told
@@ -63,15 +63,16 @@ async def _segment(request: Request, edge: Edge, run: Run, reading: Reading) -> 
     last, size = reading.after or 0, 0
     parts: list[bytes] = []
     until = time.monotonic() + _seconds(request, edge)
-    async for event in told(edge.rt, edge.listener, run, replace(reading, until=until)):
-        if event is None:
-            continue
-        text = sse(event)
-        if parts and size + len(text) > SEGMENT_BYTES:
-            break
-        parts.append(text)
-        size += len(text)
-        last = event.seq or last
+    with suppress(Unavailable):  # the run is there: a 503 would make clients ask for another
+        async for event in told(edge.rt, edge.listener, run, replace(reading, until=until)):
+            if event is None:
+                continue
+            text = sse(event)
+            if parts and size + len(text) > SEGMENT_BYTES:
+                break
+            parts.append(text)
+            size += len(text)
+            last = event.seq or last
     # A segment without any event would count as a failure of the connection.
     body = b"".join(parts or [sse(begins(run))])
     location = _location(request, run, after=last)

@@ -34,6 +34,11 @@ class _Told:
     live: bool
     of_input: bool = False  # told when the run's input was taken in, before its first task
 
+    @property
+    def goes_first(self) -> bool:
+        """Whether it is told while the step runs: the input's events come before the live ones."""
+        return self.live or self.of_input
+
     def event(self) -> Event:
         data = self.value if isinstance(self.value, bytes) else to_json(self.value)
         return Event(self.name, data)
@@ -80,7 +85,7 @@ class StepEvents:
         if not self.asked or ending is Ending.AGAIN:
             return None
         whole = ending.completes_step
-        return tuple(t.event() for t in self._pending if whole or t.live or t.of_input)
+        return tuple(t.event() for t in self._pending if whole or t.goes_first)
 
     @contextlib.asynccontextmanager
     async def flowing(self, tell: Tell) -> AsyncIterator[None]:
@@ -109,8 +114,8 @@ class StepEvents:
         return self._over.is_set()
 
     def _live(self) -> list[Event]:
-        taken = [t for t in self._pending if t.live]
-        self._pending = [t for t in self._pending if not t.live]
+        taken = [t for t in self._pending if t.goes_first]
+        self._pending = [t for t in self._pending if not t.goes_first]
         self._growing.clear()
         self._wake.clear()
         return [t.event() for t in taken]

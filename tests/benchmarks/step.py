@@ -142,11 +142,10 @@ def _traffic_table(traffic: dict[tuple[str, int], Traffic]) -> Table:
 def _growth_table(grown: dict[str, Growth]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for who, growth in grown.items():
-        for n in (*SIZES, LONGEST):
-            if n <= len(growth.ms):
-                rows.append((who, f"{n:,}", middle(_around(growth.ms, n)), None))
-        stored = growth.stored / 1e6
-        rows.append((who, f"{growth.stored_at:,}", None, stored))
+        reached = {n for n in (*SIZES, LONGEST) if n <= len(growth.ms)} | {len(growth.ms)}
+        for n in sorted(reached | {growth.stored_at}):
+            stored = growth.stored / 1e6 if n == growth.stored_at else None
+            rows.append((who, f"{n:,}", middle(_around(growth.ms, n)), stored))
     return Table("Grown step by step", ("who", "steps", "ms per step", "MB stored"), tuple(rows))
 
 
@@ -176,10 +175,12 @@ def _goals(
 
     at_full = traffic.get(("baton", FULL))
     baton_traffic = [(float(n), t) for (who, n), t in traffic.items() if who == "baton"]
-    ms = grown["baton"].ms
-    curve = [(n, middle(_around(ms, n))) for n in (*SIZES, LONGEST) if n <= len(ms)]
+    curve = {n: middle(times.get(("baton, warm", n), [])) for n in SIZES}
+    if len(ms := grown["baton"].ms) >= LONGEST:
+        curve[LONGEST] = middle(_around(ms, LONGEST))
+    points = [(float(n), median) for n, median in curve.items() if median]
     full = grown["baton"].stored / 1e6 if grown["baton"].stored_at == FULL else None
-    span = f"10 to {curve[-1][0]:,}" if curve else "too few"
+    span = f"{points[0][0]:,.0f} to {points[-1][0]:,.0f}"
     return (
         Goal("warm / stock at 3,000 messages", of("baton, warm", FULL), 1 / 25),
         Goal("cold / stock at 3,000 messages", of("baton, cold", FULL), 1 / 5),
@@ -190,7 +191,7 @@ def _goals(
         Goal("exponent of bytes sent", exponent([(n, t.sent) for n, t in baton_traffic]), 0.02),
         Goal(
             f"exponent of ms, warm, {span} messages",
-            exponent([(float(n), m) for n, m in curve if m]),
+            exponent(points),
             0.25,
         ),
     )

@@ -40,10 +40,10 @@ GRAPH.add_conditional_edges("count", lambda s: "count" if len(s["log"]) < STEPS 
 GRAPHS = Loaded({"graph": GRAPH.compile()})
 
 
-async def new_run(store: PostgresStore, name: str) -> StepJob:
+async def new_run(store: PostgresStore, name: str, **asked: Any) -> StepJob:
     now = datetime.now(UTC)
     await store.create_thread(Thread(name, OWNER, ThreadStatus.IDLE, now, now))
-    given = {"input": {"log": [], "text": "x" * 2000}}
+    given = {"input": {"log": [], "text": "x" * 2000}, **asked}
     created = await store.create_run(NewRun(f"run-{name}", name, OWNER, "graph", "graph", given))
     assert created.job is not None
     return created.job
@@ -62,9 +62,12 @@ async def store(database_url: str, tap: Tap) -> AsyncIterator[PostgresStore]:
     await tapped.close()
 
 
-async def test_a_single_task_step_takes_two_round_trips(store: PostgresStore, tap: Tap) -> None:
+@pytest.mark.parametrize("asked", [{}, {"stream_mode": ["values", "updates"]}], ids=str)
+async def test_a_single_task_step_takes_two_round_trips(
+    store: PostgresStore, tap: Tap, asked: dict[str, Any]
+) -> None:
     rt = Runtime(store, MemoryQueue(), GRAPHS)
-    job: StepJob | None = await new_run(store, "t")
+    job: StepJob | None = await new_run(store, "t", **asked)
     trips = []
     while job:
         before = tap.round_trips

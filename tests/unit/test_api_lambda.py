@@ -209,6 +209,21 @@ def test_a_client_goes_on_after_what_it_has_whatever_was_sent(event: Event) -> N
     assert [e["event"] for e in events_of(over)] == ["end"]
 
 
+def test_a_stream_that_the_database_breaks_off_can_be_taken_up_again() -> None:
+    gateway = Gateway(rest_event, segment_seconds=5)
+
+    async def down(*args: Any) -> None:
+        raise Unavailable("Postgres is gone")
+
+    gateway.api.rt.store.heard = down  # type: ignore[method-assign, assignment]
+    asked = {"assistant_id": "steps", "input": {"log": []}}
+
+    answer = gateway("POST", f"/threads/{gateway.thread()}/runs/stream", asked)
+
+    assert (answer["statusCode"], events_of(answer)[0]["event"]) == (200, "metadata")
+    assert headers_of(answer)["location"].startswith("/resume/0/")
+
+
 def test_a_segment_ends_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.api.following.SEGMENT_BYTES", 150)
     gateway = Gateway(rest_event, segment_seconds=1)

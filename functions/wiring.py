@@ -10,6 +10,7 @@ from functions.settings import settings
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.queues import queue_of
 from graph.adapters.registry import Registry
+from graph.iam import token_maker, with_secret
 from graph.runtime.engine import Runtime
 
 # LangGraph reads it when it is first imported: a graph's state types, and no others, are built from
@@ -36,8 +37,6 @@ def store() -> PostgresStore:
     env = settings()
     password = None
     if env.DATABASE_IAM:
-        from graph.adapters.iam import token_maker  # noqa: PLC0415 - boto3 loads late
-
         password = token_maker(env.DATABASE_URL)
     return PostgresStore(
         env.DATABASE_URL,
@@ -53,8 +52,6 @@ def migration_url() -> str:
     url = env.MIGRATION_DATABASE_URL or env.DATABASE_URL
     if not env.MIGRATION_DATABASE_SECRET_ARN:
         return url
-    from graph.adapters.iam import with_secret  # noqa: PLC0415 - boto3 loads late
-
     return with_secret(url, env.MIGRATION_DATABASE_SECRET_ARN)
 
 

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from graph import PermanentFailure
+from graph.iam import token_maker
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -43,7 +44,12 @@ async def rows(statement: str, values: Mapping[str, Any]) -> list[DictRow]:
 
 
 async def connect(database_url: str) -> Connection:
-    """A connection of the caller's own, fit for a transaction-pooling proxy."""
+    """A connection of the caller's own, fit for a transaction-pooling proxy.
+
+    With DATABASE_IAM it logs in by a token, as Baton's functions do.
+    """
+    iam = os.environ.get("DATABASE_IAM", "").lower() in ("1", "true", "yes", "on")
+    password: dict[str, Any] = {"password": token_maker(database_url)()} if iam else {}
     return await psycopg.AsyncConnection.connect(
         database_url,
         autocommit=True,
@@ -52,6 +58,7 @@ async def connect(database_url: str) -> Connection:
         connect_timeout=5,
         keepalives_idle=30,
         tcp_user_timeout=10_000,
+        **password,
     )
 
 

@@ -36,7 +36,7 @@ class _Told:
 
     @property
     def goes_first(self) -> bool:
-        """Whether it is told while the step runs: the input's events come before the live ones."""
+        """Whether it is told though the step is not over."""
         return self.live or self.of_input
 
     def event(self) -> Event:
@@ -114,8 +114,8 @@ class StepEvents:
         return self._over.is_set()
 
     def _live(self) -> list[Event]:
-        taken = [t for t in self._pending if t.goes_first]
-        self._pending = [t for t in self._pending if not t.goes_first]
+        last = max((n for n, t in enumerate(self._pending) if t.live), default=-1)
+        taken, self._pending = self._pending[: last + 1], self._pending[last + 1 :]
         self._growing.clear()
         self._wake.clear()
         return [t.event() for t in taken]

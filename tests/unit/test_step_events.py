@@ -171,8 +171,8 @@ async def test_what_a_node_writes_is_heard_while_it_runs() -> None:
     driver = Driver(StateGraph(Notes).add_node("node", node).add_edge(START, "node").compile())
     run = await driver.run({"log": []}, stream_mode=["values", "custom"])
 
-    assert heard_meanwhile == ["custom"]
-    assert [e.name for e in await heard(driver, run.run_id)] == ["custom", "values", "values"]
+    assert heard_meanwhile == ["values", "custom"]
+    assert [e.name for e in await heard(driver, run.run_id)] == ["values", "custom", "values"]
 
 
 async def test_a_step_tried_again_says_so_and_is_told_once() -> None:

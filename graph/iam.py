@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 
-import boto3
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def token_maker(database_url: str) -> Callable[[], str]:
     """Makes tokens for the URL's host, port and user; each opens connections for 15 minutes."""
     target = conninfo_to_dict(database_url)
+    import boto3  # noqa: PLC0415 - loads late
+
     client = boto3.client("rds")
     host, port, user = str(target["host"]), int(target.get("port") or 5432), str(target["user"])
 
@@ -22,6 +23,8 @@ def token_maker(database_url: str) -> Callable[[], str]:
 
 def with_secret(database_url: str, secret_arn: str) -> str:
     """The URL with the user and password of a secret that RDS manages and rotates."""
+    import boto3  # noqa: PLC0415 - loads late
+
     client = boto3.client("secretsmanager")
     secret = json.loads(client.get_secret_value(SecretId=secret_arn)["SecretString"])
     return make_conninfo(database_url, user=secret["username"], password=secret["password"])

@@ -33,11 +33,7 @@ class _Told:
     value: Any  # JSON text, or a message that grows until it is taken
     live: bool
     of_input: bool = False  # told when the run's input was taken in, before its first task
-
-    @property
-    def goes_first(self) -> bool:
-        """Whether it is told though the step is not over."""
-        return self.live or self.of_input
+    early: bool = False  # of the root graph, before any task of it had an outcome
 
     def event(self) -> Event:
         data = self.value if isinstance(self.value, bytes) else to_json(self.value)
@@ -55,6 +51,7 @@ class StepEvents:
         self._growing: dict[tuple[str, str], _Told] = {}  # of _pending, by event and message id
         self._messages: dict[str, BaseMessage] = {}
         self._began = False  # the root graph's first task did
+        self._outcome = False  # a task of the root graph has one
         self._wake, self._over = asyncio.Event(), asyncio.Event()
         if self.asked and claim.attempts > 1:
             again = {"run_id": run.run_id, "attempt": claim.attempts}
@@ -71,6 +68,7 @@ class StepEvents:
         if not self.asked:
             return
         self._began = self._began or (mode == "tasks" and not ns)
+        self._outcome = self._outcome or (not ns and _is_outcome(mode, data, self._began))
         if mode == "messages":
             self._message(ns, *data)
         elif mode in self.asked and (self._began or not self._run.input_applied or ns):
@@ -85,7 +83,7 @@ class StepEvents:
         if not self.asked or ending is Ending.AGAIN:
             return None
         whole = ending.completes_step
-        return tuple(t.event() for t in self._pending if whole or t.goes_first)
+        return tuple(t.event() for t in self._pending if whole or t.live or t.of_input)
 
     @contextlib.asynccontextmanager
     async def flowing(self, tell: Tell) -> AsyncIterator[None]:
@@ -114,8 +112,8 @@ class StepEvents:
         return self._over.is_set()
 
     def _live(self) -> list[Event]:
-        last = max((n for n, t in enumerate(self._pending) if t.live), default=-1)
-        taken, self._pending = self._pending[: last + 1], self._pending[last + 1 :]
+        taken = [t for t in self._pending if t.live or t.early]
+        self._pending = [t for t in self._pending if not (t.live or t.early)]
         self._growing.clear()
         self._wake.clear()
         return [t.event() for t in taken]
@@ -161,7 +159,7 @@ class StepEvents:
             facts = {"run_id": self._run.run_id, "seq": self._claim.seq}
             log.warning("a %s event has no JSON form: %s", name, error, extra=facts)
             return
-        self._put(_Told(name, text, live, of_input=not self._began))
+        self._put(_Told(name, text, live, not self._began, early=not self._outcome))
 
     def _put(self, told: _Told) -> _Told:
         self._pending.append(told)
@@ -179,6 +177,12 @@ def _public(value: Any) -> Any:
         for key, part in value.items()
         if not key.startswith(("baton_", "__baton_"))
     }
+
+
+def _is_outcome(mode: str, data: Any, began: bool) -> bool:
+    return (
+        mode == "updates" or (mode == "tasks" and "result" in data) or (mode == "values" and began)
+    )
 
 
 def _named(name: str, ns: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 -- Every statement Baton sends to Postgres, one round trip each.
 --
 -- A state change is one statement that returns what it did. Leases are judged by the database's
--- clock; only tests pass %(now)s. No prepared statements, no SET, no sequences: nothing here pins a
+-- clock; only tests pass %(now)s. No SET, no sequences, nothing prepared behind a proxy: nothing pins a
 -- proxied session.
 
 -- claim --
@@ -41,16 +41,7 @@ SELECT t.owner, t.seq, t.active_run_id IS NOT NULL AS active,
        r.stop_at, r.multitask_strategy, r.created_at, r.updated_at, r.calls, r.tokens, r.usd,
        t.calls AS thread_calls, t.tokens AS thread_tokens, t.usd AS thread_usd,
        CASE WHEN NOT r.input_applied THEN r.payload END AS payload,
-       c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
-       (SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
-          FROM blobs b
-         WHERE b.thread_id = c.thread_id AND b.blob_id = ANY (c.blob_ids)) AS blobs,
-       (SELECT array_agg(ARRAY[convert_to(w.task_id, 'UTF8'), convert_to(w.task_path, 'UTF8'),
-                               convert_to(w.idx::text, 'UTF8'), convert_to(w.channel, 'UTF8'),
-                               convert_to(w.kind, 'UTF8'), w.data])
-          FROM writes w
-         WHERE w.thread_id = c.thread_id AND w.ns = c.ns
-           AND w.checkpoint_id = c.checkpoint_id) AS writes
+       {checkpoint}
   FROM clock
   JOIN threads t ON t.thread_id = %(thread_id)s
   LEFT JOIN claimed ON true
@@ -239,9 +230,9 @@ SELECT r.run_id, r.status, r.error, r.head,
         ORDER BY seq LIMIT %(limit)s) e ON true
  ORDER BY r.run_id, e.seq;
 
--- load --
--- One checkpoint with its blobs and pending writes; the newest when no id is given.
-SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
+-- checkpoint --
+-- The part of a statement that reads the checkpoint `c` with its blobs and pending writes.
+c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
        (SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
           FROM blobs b
          WHERE b.thread_id = c.thread_id AND b.blob_id = ANY (c.blob_ids)) AS blobs,
@@ -251,6 +242,10 @@ SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, 
           FROM writes w
          WHERE w.thread_id = c.thread_id AND w.ns = c.ns
            AND w.checkpoint_id = c.checkpoint_id) AS writes
+
+-- load --
+-- One checkpoint with its blobs and pending writes; the newest when no id is given.
+SELECT c.thread_id, {checkpoint}
   FROM checkpoints c
   LEFT JOIN threads t ON t.thread_id = c.thread_id AND c.ns = ''
  WHERE c.thread_id = %(thread_id)s AND c.ns = %(ns)s
@@ -261,16 +256,7 @@ SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, 
 
 -- history --
 -- Checkpoints, newest first.
-SELECT c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
-       (SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
-          FROM blobs b
-         WHERE b.thread_id = c.thread_id AND b.blob_id = ANY (c.blob_ids)) AS blobs,
-       (SELECT array_agg(ARRAY[convert_to(w.task_id, 'UTF8'), convert_to(w.task_path, 'UTF8'),
-                               convert_to(w.idx::text, 'UTF8'), convert_to(w.channel, 'UTF8'),
-                               convert_to(w.kind, 'UTF8'), w.data])
-          FROM writes w
-         WHERE w.thread_id = c.thread_id AND w.ns = c.ns
-           AND w.checkpoint_id = c.checkpoint_id) AS writes
+SELECT c.thread_id, {checkpoint}
   FROM checkpoints c
  WHERE (%(thread_id)s::text IS NULL OR c.thread_id = %(thread_id)s)
    AND (%(ns)s::text IS NULL OR c.ns = %(ns)s)

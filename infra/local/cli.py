@@ -47,7 +47,7 @@ def dev(step_timeout: float, **options: Any) -> None:
 @click.option("--data", type=FOLDER, default=".baton/demo", help="Where data stays.")
 def demo(documents: Path, question: str, data: Path) -> None:
     """Research a question over HTTP, kill the worker on the way, and see the thread go on."""
-    options = Options(config=PROJECT, port=0, data=data)
+    options = Options(config=PROJECT, port=0, data=data, workers=1)
     console = Console(highlight=False)
     shown = show(options, documents=documents, question=question, console=console)
     sys.exit(asyncio.run(shown))

@@ -1,34 +1,42 @@
-"""The statements of queries.sql by name."""
+"""The statements in sql/ by name, one round trip each.
+
+A state change is one statement that returns what it did. Leases are judged by the database's
+clock; only tests pass %(now)s. No SET, no sequences, nothing prepared behind a proxy: nothing pins
+a proxied session.
+"""
 
 import re
 from functools import cache
 from pathlib import Path
 
-NAMED = re.compile(r"^-- (\w+) --$", re.MULTILINE)
-PARTS = ("rows", "events", "checkpoint")  # not statements: others have them as {rows} and so on
+FOLDER = Path(__file__).parent / "sql"
+NAMED = re.compile(r"^-- (part )?(\w+) --$", re.MULTILINE)
 
 
 @cache
 def queries() -> dict[str, str]:
     """Every statement, without its comments: Postgres is sent nothing it need not read.
 
-    One that stores events only sometimes is here twice: `X` does not, `X_telling` does.
+    A part is no statement: others have it as {its name}. A statement that stores events only
+    sometimes is here twice: `X` does not, `X_telling` does.
     """
-    text = (Path(__file__).parent / "queries.sql").read_text()
-    _, *parts = NAMED.split(text)
-    named = {name: _bare(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    parts_of = {name: named.pop(name) for name in PARTS}
-    whole = {name: _filled(body, parts_of) for name, body in named.items()}
+    statements: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    for file in sorted(FOLDER.glob("*.sql")):
+        _, *found = NAMED.split(file.read_text())
+        for is_part, name, body in zip(found[::3], found[1::3], found[2::3], strict=True):
+            (parts if is_part else statements)[name] = _bare(body)
+    whole = {name: _filled(body, parts) for name, body in statements.items()}
     telling = {
-        f"{name}_telling": body.replace("{and_events}", f", {parts_of['events']}")
+        f"{name}_telling": body.replace("{and_events}", f", {parts['events']}")
         for name, body in whole.items()
         if "{and_events}" in body
     }
     return {name: body.replace("{and_events}", "") for name, body in whole.items()} | telling
 
 
-def _filled(statement: str, parts_of: dict[str, str]) -> str:
-    for name, part in parts_of.items():
+def _filled(statement: str, parts: dict[str, str]) -> str:
+    for name, part in parts.items():
         statement = statement.replace(f"{{{name}}}", part)
     return statement
 

@@ -1,0 +1,40 @@
+"""The port of steps."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from graph.runtime.models import Advanced, Claim, Refusal, Rows, StepJob, StepResult
+from graph.usage import Spent
+
+
+class StepStore(Protocol):
+    """The step protocol. Each call is one statement; leases are judged by the store's clock."""
+
+    async def claim(
+        self, job: StepJob, *, lease: float, now: datetime | None = None
+    ) -> Claim | Refusal:
+        """Take the step's lease and load what it starts from, or say why not."""
+        ...
+
+    async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
+        """Take the lease of a thread no run is active on, to edit its state.
+
+        Raises NotFound, or Conflict while a run is active or another edit holds it.
+        """
+        ...
+
+    async def save(self, claim: Claim, rows: Rows, *, input_applied: bool) -> None:
+        """Keep what finished tasks did while their siblings run on; raises LostClaim."""
+        ...
+
+    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+        """Save a step, release the lease and move the thread on; raises LostClaim.
+
+        If the run ended, the thread's next queued run becomes active.
+        """
+        ...
+
+    async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
+        """Record what a claim that was lost has spent: no fence refuses it. Safe to repeat."""
+        ...

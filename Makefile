@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help demo dev test test-faults e2e check bench schema build deploy lint-template format clean pgbouncer
+.PHONY: help demo dev test test-faults e2e e2e-localstack check bench schema build deploy lint-template format clean pgbouncer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,13 +20,16 @@ dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is
 	@$(BIN)/baton dev $(ARGS)
 
 test: .venv/.ready pgbouncer ## Run all tests but e2e: unit, contracts, integration, short faults
-	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e --ignore=tests/e2e_localstack $(ARGS)
 
 test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
 	@$(BIN)/python -m pytest tests/faults --full -s $(ARGS)
 
-e2e: .venv/.ready pgbouncer ## Build for this machine, run it under Lambda's emulator, print cold starts
+e2e: .venv/.ready pgbouncer ## Deploy the template into an emulated account, run the bundle under Lambda's emulator
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+e2e-localstack: .venv/.ready pgbouncer ## Deploy the template into LocalStack's code, without Docker
+	@$(BIN)/python -m pytest tests/e2e_localstack $(ARGS)
 
 check: .venv/.ready ## Format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff format --check .
@@ -54,9 +57,9 @@ deploy: build ## Migrate and deploy an environment of samconfig.toml (ENV=dev)
 
 # checkov in an environment of its own: its dependencies conflict with Baton's.
 lint-template: .venv/.ready ## Check the templates with cfn-lint, warnings included, and checkov
-	@$(BIN)/cfn-lint template.yaml infra/monitoring.yaml && echo "cfn-lint: no findings"
+	@$(BIN)/cfn-lint template.yaml infra/*.yaml && echo "cfn-lint: no findings"
 	@$(BIN)/uv tool run --quiet --from checkov==3.3.30 checkov --compact --quiet --skip-download \
-	  --framework cloudformation --file template.yaml --file infra/monitoring.yaml
+	  --framework cloudformation $(foreach file,template.yaml $(wildcard infra/*.yaml),--file $(file))
 
 clean: ## Remove what was built and cached; keeps .venv and the data in .baton
 	@rm -rf dist .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -7,11 +7,18 @@ from functools import cache
 from aws_lambda_powertools import Logger
 
 from functions.settings import settings
+from graph.adapters.connections import ApiGatewayConnections
+from graph.adapters.long_term import LongTermStore
 from graph.adapters.postgres import PostgresStore
-from graph.adapters.queues import queue_of
+from graph.adapters.queues import NotifyQueue, queue_of
 from graph.adapters.registry import Registry
-from graph.iam import token_maker, with_secret
+from graph.adapters.webhook import WebhookPost
+from graph.errors import BadProject
+from graph.iam import password_maker, with_secret
+from graph.public_web import allowing
 from graph.runtime.engine import Runtime
+from graph.runtime.warm import WarmThreads
+from graph.runtime.webhooks import Mail, secrets_of
 
 # LangGraph reads it when it is first imported: a graph's state types, and no others, are built from
 # what the database holds.
@@ -35,13 +42,11 @@ def logger() -> Logger:
 @cache
 def store() -> PostgresStore:
     env = settings()
-    password = None
-    if env.DATABASE_IAM:
-        password = token_maker(env.DATABASE_URL)
+    url, iam, secret = env.DATABASE_URL, env.DATABASE_IAM, env.DATABASE_SECRET_ARN
     return PostgresStore(
-        env.DATABASE_URL,
+        url,
         stopped=env.BATON_STOPPED,
-        password=password,
+        password=password_maker(url, iam=iam, secret_arn=secret),
         prepares=env.DATABASE_PREPARES,
     )
 
@@ -53,6 +58,12 @@ def migration_url() -> str:
     if not env.MIGRATION_DATABASE_SECRET_ARN:
         return url
     return with_secret(url, env.MIGRATION_DATABASE_SECRET_ARN)
+
+
+def dims_of_embeddings() -> int | None:
+    """Of those by which the long-term store finds items, if the project configures any."""
+    index = Registry(settings().BATON_CONFIG).store_config.index
+    return index.dims if index else None
 
 
 @cache
@@ -67,4 +78,28 @@ def runtime() -> Runtime:
         steps_per_invocation=env.BATON_STEPS_PER_INVOCATION,
         inline_seconds=env.BATON_INLINE_SECONDS,
         allowed_types=registry.allowed_types,
+        warm=WarmThreads(env.BATON_CACHE_BYTES),
+        long_term=LongTermStore(store().db.another(), registry.store_config),
+        notices=NotifyQueue(queue_of(env.NOTIFY_QUEUE_URL)) if env.NOTIFY_QUEUE_URL else None,
     )
+
+
+@cache
+def mail() -> Mail:
+    """How webhooks are written and sent; raises BadProject."""
+    from functions.api.answers import run_json  # noqa: PLC0415 - only webhooks need it here
+
+    env = settings()
+    try:
+        post = WebhookPost(allowed=allowing(env.BATON_WEBHOOK_NETWORKS))
+        return Mail(post, describe=run_json, secrets=secrets_of(env.BATON_WEBHOOK_SECRET))
+    except ValueError as error:
+        wrong = f"BATON_WEBHOOK_NETWORKS or BATON_WEBHOOK_SECRET: {error}"
+        raise BadProject(f"the environment is not complete: {wrong}") from error
+
+
+@cache
+def gateway() -> ApiGatewayConnections | None:
+    """The way to WebSocket connections, where there is one."""
+    url = settings().WEBSOCKET_URL
+    return ApiGatewayConnections(url) if url else None

@@ -1,9 +1,10 @@
-"""Holds model calls to a run's and its thread's ceilings: each asks before it is made."""
+"""Holds calls of models and tools to a run's and its thread's ceilings: each asks first."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,8 @@ from graph.signals import Signal
 from graph.usage import Spent, Totals, total
 
 Json = dict[str, Any]
+
+TURN = 0.01  # seconds between two looks at what other calls have spent
 
 
 class BudgetSpent(PermanentFailure):
@@ -36,16 +39,44 @@ class Account:
     thread: Totals
     steps: int  # the run has taken
     noted: Sequence[Spent]
+    flying: list[Totals] = field(default_factory=list)  # the most that calls being made can cost
 
-    def check(self) -> None:
-        """Raises Stopped or BudgetSpent when nothing more may be spent."""
+    @property
+    def full(self) -> bool:
+        """Whether the calls that are being made may use up a ceiling."""
+        here = sum(self.flying, total(self.noted))
+        pairs = ((self.budget, self.run + here), (self.budget.thread, self.thread + here))
+        return any(
+            limit is not None and spent >= limit
+            for ceilings, totals in pairs
+            for limit, spent in (
+                (ceilings.usd, totals.usd),
+                (ceilings.tokens, totals.tokens),
+                (ceilings.model_calls, totals.calls),
+            )
+        )
+
+    @property
+    def nearly_spent(self) -> bool:
+        """Whether so much of a ceiling in USD is spent that calls should be cheaper."""
+        here = total(self.noted).usd
+        pairs = ((self.budget.usd, self.run.usd), (self.budget.thread.usd, self.thread.usd))
+        share = Decimal(str(self.budget.cheaper_at))
+        return any(limit and before + here >= limit * share for limit, before in pairs)
+
+    def check(self, *, tool: bool = False) -> None:
+        """Raises Stopped or BudgetSpent when no model, or no tool, may be called any more."""
         here = total(self.noted)
         steps = {"steps": self.steps}
-        self._compare("run", self.budget, _facts(self.run + here) | steps)
-        self._compare("thread", self.budget.thread, _facts(self.thread + here))
+        self._compare("run", self.budget, _facts(self.run + here) | steps, tool)
+        self._compare("thread", self.budget.thread, _facts(self.thread + here), tool)
 
-    def _compare(self, whose: str, ceilings: Ceilings, spent: Json) -> None:
-        limits = ceilings.model_dump(exclude_none=True, exclude={"thread", "at_ceiling"})
+    def _compare(self, whose: str, ceilings: Ceilings, spent: Json, tool: bool) -> None:
+        limits = ceilings.model_dump(
+            exclude_none=True, exclude={"thread", "at_ceiling", "cheaper_at"}
+        )
+        # A model may still answer when there are no more tools for it to call.
+        limits = {name: limit for name, limit in limits.items() if (name == "tool_calls") is tool}
         reached = {name: _plain(limit) for name, limit in limits.items() if spent[name] >= limit}
         if not reached:
             return
@@ -97,8 +128,48 @@ def check(*, unpriced: str | None) -> None:
     account.check()
 
 
+def check_tool() -> None:
+    """Ask before a tool is called; raises Stopped or BudgetSpent at a ceiling on tool calls."""
+    account = _account.get()
+    if account is not None:
+        account.check(tool=True)
+
+
+@asynccontextmanager
+async def held(most: Totals, *, unpriced: str | None) -> AsyncIterator[None]:
+    """A model call that costs `most` at most; what it did cost is to be noted within.
+
+    Raises as `check`. Calls that are made at once wait for each other while those in flight may
+    use up a ceiling: so it is passed by less than one call.
+    """
+    account = _account.get()
+    check(unpriced=unpriced)
+    if account is None:
+        yield
+        return
+    while account.flying and account.full:
+        await asyncio.sleep(TURN)
+        check(unpriced=unpriced)
+    account.flying.append(most)
+    try:
+        yield
+    finally:
+        account.flying.remove(most)
+
+
+def nearly_spent() -> bool:
+    """Whether a ceiling in USD is so near that a cheaper model should be asked."""
+    account = _account.get()
+    return account is not None and account.nearly_spent
+
+
 def _facts(spent: Totals) -> Json:
-    return {"usd": spent.usd, "tokens": spent.tokens, "model_calls": spent.calls}
+    return {
+        "usd": spent.usd,
+        "tokens": spent.tokens,
+        "model_calls": spent.calls,
+        "tool_calls": spent.tool_calls,
+    }
 
 
 def _plain(value: Any) -> Any:

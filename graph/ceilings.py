@@ -23,6 +23,7 @@ class Ceilings(BaseModel, extra="forbid"):
     usd: Decimal | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
     model_calls: int | None = Field(default=None, gt=0)
+    tool_calls: int | None = Field(default=None, gt=0)
 
 
 class Budget(Ceilings):
@@ -31,16 +32,38 @@ class Budget(Ceilings):
     steps: int | None = Field(default=None, gt=0)
     thread: Ceilings = Ceilings()
     at_ceiling: Literal["interrupt", "error"] = "interrupt"
+    cheaper_at: float = Field(
+        default=0.8, gt=0, le=1
+    )  # of a ceiling in USD: see BATON_MODEL_CHEAPER
+
+    @property
+    def limits_calls(self) -> bool:
+        """Whether a model call may be one too many."""
+        ceilings = (self, self.thread)
+        return any(c.usd or c.tokens or c.model_calls for c in ceilings)
 
 
-def budget_of(kwargs: Mapping[str, Any]) -> Budget:
-    """The budget a run asked for; raises BadInput for one that cannot be understood."""
+def budget_of(kwargs: Mapping[str, Any], default: Json | None = None) -> Budget:
+    """The budget a run asked for, over the deployment's default ceiling by ceiling.
+
+    Raises BadInput for one that cannot be understood.
+    """
     asked = ((kwargs.get("config") or {}).get("configurable") or {}).get("budget")
     try:
-        return Budget() if asked is None else Budget.model_validate(asked)
+        return Budget.model_validate(_over(default or {}, {} if asked is None else asked))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadInput(f"config.configurable.budget: {wrong}") from error
+
+
+def _over(default: Json, asked: Any) -> Any:
+    if not isinstance(asked, dict):
+        return asked
+    thread = asked.get("thread", {})
+    whole = {**default, **asked}
+    if isinstance(thread, dict) and (thread or "thread" in default):
+        whole["thread"] = {**default.get("thread", {}), **thread}
+    return whole
 
 
 def raises_budget(command: Any) -> bool:

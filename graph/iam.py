@@ -1,30 +1,55 @@
-"""Log-in to Postgres in AWS: IAM tokens for functions, the managed secret for migrations."""
+"""Log-in to Postgres in AWS: by an IAM token, or with a secret that RDS makes and rotates."""
 
 import json
 from collections.abc import Callable
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+TOKEN_SECONDS = 900
+
+
+def password_maker(database_url: str, *, iam: bool, secret_arn: str) -> Callable[[], str] | None:
+    """What a new connection asks for its password; None when the URL says all that is needed."""
+    if iam:
+        return token_maker(database_url)
+    if secret_arn:
+        return lambda: _secret(secret_arn)["password"]
+    return None
+
 
 def token_maker(database_url: str) -> Callable[[], str]:
-    """Makes tokens for the URL's host, port and user; each opens connections for 15 minutes."""
-    target = conninfo_to_dict(database_url)
-    import boto3  # noqa: PLC0415 - loads late
+    """Makes tokens for the URL's host, port and user; each opens connections for 15 minutes.
 
-    client = boto3.client("rds")
-    host, port, user = str(target["host"]), int(target.get("port") or 5432), str(target["user"])
+    As boto3's client for RDS makes them, without the time that this client takes to be made.
+    """
+    target = conninfo_to_dict(database_url)
+    from botocore.auth import SigV4QueryAuth  # noqa: PLC0415 - loads late
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.session import get_session  # noqa: PLC0415
+
+    session = get_session()
+    region, credentials = session.get_config_variable("region"), session.get_credentials()
+    host, port = str(target["host"]), int(target.get("port") or 5432)
+    asked = {"Action": "connect", "DBUser": str(target["user"])}
 
     def token() -> str:
-        made: str = client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
-        return made
+        request = AWSRequest("GET", f"https://{host}:{port}/", params=asked)
+        SigV4QueryAuth(credentials, "rds-db", region, expires=TOKEN_SECONDS).add_auth(request)
+        url: str = request.prepare().url
+        return url.removeprefix("https://")
 
     return token
 
 
 def with_secret(database_url: str, secret_arn: str) -> str:
-    """The URL with the user and password of a secret that RDS manages and rotates."""
+    """The URL with the user and password of a secret."""
+    secret = _secret(secret_arn)
+    return make_conninfo(database_url, user=secret["username"], password=secret["password"])
+
+
+def _secret(secret_arn: str) -> dict[str, str]:
     import boto3  # noqa: PLC0415 - loads late
 
-    client = boto3.client("secretsmanager")
-    secret = json.loads(client.get_secret_value(SecretId=secret_arn)["SecretString"])
-    return make_conninfo(database_url, user=secret["username"], password=secret["password"])
+    found = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
+    secret: dict[str, str] = json.loads(found["SecretString"])
+    return secret

@@ -30,6 +30,10 @@ class RetryLater(Signal):
         return self.seconds
 
 
+class CallFailed(RetryLater):
+    """A model call failed: it is made again later, and the step counts how often."""
+
+
 class WaitUntil(Signal):
     """Run this node again at `time`, which has a time zone: a durable timer."""
 

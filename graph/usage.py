@@ -1,4 +1,4 @@
-"""What model calls spend: noted by whoever makes one, stored by the engine with the step."""
+"""What calls of models and tools spend: noted where one is made, stored with the step."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -6,14 +6,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 
+TOOL = "tool:"  # a tool's call is noted under this and its name
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One model call, finished or broken off."""
+    """One call of a model, or of a tool, finished or broken off."""
 
     call_id: str
     node: str
-    model: str
+    model: str  # for a tool TOOL and its name
     input_tokens: int  # all that was sent, cached or not
     output_tokens: int
     cached_tokens: int  # of the input, read from the API's cache
@@ -25,12 +27,18 @@ class Spent:
 class Totals:
     """What a run, or all of a thread's, has spent."""
 
-    calls: int = 0
+    calls: int = 0  # of models
     tokens: int = 0  # sent and received
     usd: Decimal = Decimal(0)
+    tool_calls: int = 0
 
     def __add__(self, other: "Totals") -> "Totals":
-        return Totals(self.calls + other.calls, self.tokens + other.tokens, self.usd + other.usd)
+        return Totals(
+            self.calls + other.calls,
+            self.tokens + other.tokens,
+            self.usd + other.usd,
+            self.tool_calls + other.tool_calls,
+        )
 
 
 NOTHING = Totals()
@@ -38,9 +46,13 @@ NOTHING = Totals()
 
 def total(spent: Iterable[Spent]) -> Totals:
     """The sum of some calls."""
-    return sum(
-        (Totals(1, s.input_tokens + s.output_tokens, s.usd or Decimal(0)) for s in spent), NOTHING
-    )
+    return sum((_one(call) for call in spent), NOTHING)
+
+
+def _one(call: Spent) -> Totals:
+    if call.model.startswith(TOOL):
+        return Totals(tool_calls=1)
+    return Totals(1, call.input_tokens + call.output_tokens, call.usd or Decimal(0))
 
 
 _noted: ContextVar[list[Spent] | None] = ContextVar("baton_spent", default=None)

@@ -1,10 +1,148 @@
 -- What the migrations make, for reading. Written by `make schema`; a test compares the two.
 
+CREATE FUNCTION public.blobs_of(of_thread text, ids bytea[]) RETURNS bytea[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
+      FROM blobs b
+     WHERE b.thread_id = of_thread AND b.blob_id = ANY (ids)
+$$;
+
+CREATE FUNCTION public.items_of(of_thread text, lists jsonb) RETURNS bytea[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    WITH needed AS (
+        SELECT (span ->> 0)::bigint AS id, min((span ->> 1)::int) AS first,
+               max((span ->> 2)::int) AS stop
+          FROM jsonb_each(lists) AS channel, jsonb_array_elements(channel.value) AS span
+         GROUP BY 1
+    )
+    SELECT array_agg(ARRAY[int8send(n.id), int4send(found.start), int4send(found.count),
+                           int4send(tip.stop), found.data])
+      FROM needed n
+      CROSS JOIN LATERAL (
+           SELECT min(i.start) AS start, sum(i.count)::int AS count,
+                  string_agg(i.data, '' ORDER BY i.start) AS data
+             FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id AND i.start < n.stop
+              AND i.start >= (SELECT max(f.start) FROM items f
+                               WHERE f.thread_id = of_thread AND f.list_id = n.id
+                                 AND f.start <= n.first)) found
+      CROSS JOIN LATERAL (
+           SELECT i.start + i.count AS stop FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id
+            ORDER BY i.start DESC LIMIT 1) tip
+$$;
+
+CREATE FUNCTION public.less(room double precision[], costs double precision[]) RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(r - cost ORDER BY n)
+      FROM unnest(room, costs) WITH ORDINALITY AS x (r, cost, n)
+$$;
+
+CREATE FUNCTION public.refilled(room double precision[], since interval, caps double precision[], rates double precision[]) RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(least(cap, r + rate * greatest(extract(epoch FROM since), 0)) ORDER BY n)
+      FROM unnest(room, caps, rates) WITH ORDINALITY AS x (r, cap, rate, n)
+$$;
+
+CREATE FUNCTION public.run_ends() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.ended_at := clock_timestamp();
+    IF NEW.kwargs ? 'webhook' THEN
+        INSERT INTO webhooks (run_id, url) VALUES (NEW.run_id, NEW.kwargs ->> 'webhook')
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.seconds_short(room double precision[], needs double precision[], rates double precision[]) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT max((need - r) / rate) FROM unnest(room, needs, rates) AS x (r, need, rate)
+$$;
+
+CREATE FUNCTION public.writes_of(of_thread text, of_ns text, of_checkpoint text) RETURNS bytea[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT array_agg(ARRAY[convert_to(w.task_id, 'UTF8'), convert_to(w.task_path, 'UTF8'),
+                           convert_to(w.idx::text, 'UTF8'), convert_to(w.channel, 'UTF8'),
+                           convert_to(w.kind, 'UTF8'), w.data])
+      FROM writes w
+     WHERE w.thread_id = of_thread AND w.ns = of_ns AND w.checkpoint_id = of_checkpoint
+$$;
+
+CREATE TABLE public.api_keys (
+    key_id text NOT NULL,
+    owner text NOT NULL,
+    name text NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone
+);
+
+CREATE TABLE public.assistant_versions (
+    owner text NOT NULL,
+    assistant_id text NOT NULL,
+    version integer NOT NULL,
+    graph_id text NOT NULL,
+    config jsonb NOT NULL,
+    context jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    name text NOT NULL,
+    description text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.assistants (
+    owner text NOT NULL,
+    assistant_id text NOT NULL,
+    graph_id text NOT NULL,
+    config jsonb NOT NULL,
+    context jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    name text NOT NULL,
+    description text,
+    version integer DEFAULT 1 NOT NULL,
+    newest integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.batch_calls (
+    call_key text NOT NULL,
+    owner text NOT NULL,
+    thread_id text NOT NULL,
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    node text NOT NULL,
+    model text NOT NULL,
+    request jsonb NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    taken_at timestamp with time zone,
+    batch_id text,
+    result jsonb,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.blobs (
     thread_id text NOT NULL,
     blob_id bytea NOT NULL,
     kind text NOT NULL,
     data bytea NOT NULL
+);
+
+CREATE UNLOGGED TABLE public.buckets (
+    bucket text NOT NULL,
+    room double precision[] NOT NULL,
+    at timestamp with time zone NOT NULL,
+    paused_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    promised timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.checkpoints (
@@ -16,7 +154,36 @@ CREATE TABLE public.checkpoints (
     place integer NOT NULL,
     metadata jsonb NOT NULL,
     blob_ids bytea[] DEFAULT '{}'::bytea[] NOT NULL,
-    body bytea NOT NULL
+    body bytea NOT NULL,
+    lists jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+CREATE TABLE public.connections (
+    connection_id text NOT NULL,
+    owner text NOT NULL,
+    caller jsonb,
+    ends_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.crons (
+    cron_id text NOT NULL,
+    owner text NOT NULL,
+    assistant_id text NOT NULL,
+    thread_id text,
+    schedule text NOT NULL,
+    timezone text,
+    end_time timestamp with time zone,
+    enabled boolean NOT NULL,
+    on_run_completed text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    kwargs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    multitask_strategy text DEFAULT 'enqueue'::text NOT NULL,
+    next_run_date timestamp with time zone,
+    error jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT crons_on_run_completed_check CHECK ((on_run_completed = ANY (ARRAY['delete'::text, 'keep'::text])))
 );
 
 CREATE TABLE public.documents (
@@ -34,6 +201,14 @@ CREATE TABLE public.events (
     seq bigint NOT NULL,
     fence bigint NOT NULL,
     name text NOT NULL,
+    data bytea NOT NULL
+);
+
+CREATE TABLE public.items (
+    thread_id text NOT NULL,
+    list_id bigint NOT NULL,
+    start integer NOT NULL,
+    count integer NOT NULL,
     data bytea NOT NULL
 );
 
@@ -94,7 +269,31 @@ CREATE TABLE public.runs (
     calls bigint DEFAULT 0 NOT NULL,
     tokens bigint DEFAULT 0 NOT NULL,
     usd numeric DEFAULT 0 NOT NULL,
+    ended_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
     CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'success'::text, 'error'::text, 'timeout'::text, 'interrupted'::text])))
+);
+
+CREATE TABLE public.store (
+    prefix text NOT NULL,
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP,
+    expires_at timestamp with time zone,
+    ttl_minutes integer
+);
+
+CREATE TABLE public.subscriptions (
+    thread_id text NOT NULL,
+    run_id text DEFAULT ''::text NOT NULL,
+    connection_id text NOT NULL,
+    channels text[] DEFAULT '{}'::text[] NOT NULL,
+    cursor bigint NOT NULL,
+    ended_after timestamp with time zone NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.threads (
@@ -123,10 +322,17 @@ CREATE TABLE public.threads (
     calls bigint DEFAULT 0 NOT NULL,
     tokens bigint DEFAULT 0 NOT NULL,
     usd numeric DEFAULT 0 NOT NULL,
+    rests_as text,
+    watched_until timestamp with time zone,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),
     CONSTRAINT threads_ttl_strategy_check CHECK ((ttl_strategy = ANY (ARRAY['delete'::text, 'keep_latest'::text])))
 )
 WITH (fillfactor='70');
+
+CREATE UNLOGGED TABLE public.turns (
+    owner text NOT NULL,
+    due timestamp with time zone NOT NULL
+);
 
 CREATE TABLE public.usage (
     call_id text NOT NULL,
@@ -142,7 +348,19 @@ CREATE TABLE public.usage (
     usd numeric,
     ms integer NOT NULL,
     lost boolean NOT NULL,
-    spent_at timestamp with time zone DEFAULT now() NOT NULL
+    spent_at timestamp with time zone DEFAULT now() NOT NULL,
+    open boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE public.webhooks (
+    run_id text NOT NULL,
+    url text NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    due timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    error text,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT webhooks_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
 );
 
 CREATE TABLE public.writes (
@@ -154,20 +372,47 @@ CREATE TABLE public.writes (
     task_path text NOT NULL,
     channel text NOT NULL,
     kind text NOT NULL,
-    data bytea NOT NULL
+    data bytea NOT NULL,
+    run_id text,
+    was_kind text,
+    was_data bytea
 );
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY public.assistant_versions
+    ADD CONSTRAINT assistant_versions_pkey PRIMARY KEY (owner, assistant_id, version);
+
+ALTER TABLE ONLY public.assistants
+    ADD CONSTRAINT assistants_pkey PRIMARY KEY (owner, assistant_id);
+
+ALTER TABLE ONLY public.batch_calls
+    ADD CONSTRAINT batch_calls_pkey PRIMARY KEY (call_key);
 
 ALTER TABLE ONLY public.blobs
     ADD CONSTRAINT blobs_pkey PRIMARY KEY (thread_id, blob_id);
 
+ALTER TABLE ONLY public.buckets
+    ADD CONSTRAINT buckets_pkey PRIMARY KEY (bucket);
+
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (thread_id, ns, checkpoint_id);
+
+ALTER TABLE ONLY public.connections
+    ADD CONSTRAINT connections_pkey PRIMARY KEY (connection_id);
+
+ALTER TABLE ONLY public.crons
+    ADD CONSTRAINT crons_pkey PRIMARY KEY (cron_id);
 
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_pkey PRIMARY KEY (collection, path, chunk);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (run_id, seq);
+
+ALTER TABLE ONLY public.items
+    ADD CONSTRAINT items_pkey PRIMARY KEY (thread_id, list_id, start);
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_pkey PRIMARY KEY (effect_key);
@@ -184,18 +429,50 @@ ALTER TABLE ONLY public.outbox
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.store
+    ADD CONSTRAINT store_pkey PRIMARY KEY (prefix, key);
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (thread_id, run_id, connection_id);
+
 ALTER TABLE ONLY public.threads
     ADD CONSTRAINT threads_pkey PRIMARY KEY (thread_id);
+
+ALTER TABLE ONLY public.turns
+    ADD CONSTRAINT turns_pkey PRIMARY KEY (owner);
 
 ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_pkey PRIMARY KEY (call_id);
 
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY public.writes
     ADD CONSTRAINT writes_pkey PRIMARY KEY (thread_id, ns, checkpoint_id, task_id, idx);
 
+CREATE INDEX api_keys_owner ON public.api_keys USING btree (owner);
+
+CREATE INDEX batch_calls_asked ON public.batch_calls USING btree (asked_at) WHERE (taken_at IS NULL);
+
+CREATE INDEX batch_calls_open ON public.batch_calls USING btree (batch_id) WHERE (result IS NULL);
+
+CREATE INDEX batch_calls_run ON public.batch_calls USING btree (run_id);
+
+CREATE INDEX batch_calls_thread ON public.batch_calls USING btree (thread_id);
+
 CREATE INDEX checkpoints_run ON public.checkpoints USING btree (((metadata ->> 'run_id'::text)));
 
+CREATE INDEX connections_ends ON public.connections USING btree (ends_at);
+
+CREATE INDEX crons_due ON public.crons USING btree (next_run_date) WHERE (next_run_date IS NOT NULL);
+
+CREATE INDEX crons_owner ON public.crons USING btree (owner, created_at DESC);
+
+CREATE INDEX crons_thread ON public.crons USING btree (thread_id) WHERE (thread_id IS NOT NULL);
+
 CREATE INDEX documents_words ON public.documents USING gin (words);
+
+CREATE INDEX idx_store_expires_at ON public.store USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX memories_owner ON public.memories USING btree (owner, remembered_at DESC);
 
@@ -209,6 +486,12 @@ CREATE UNIQUE INDEX runs_idempotency ON public.runs USING btree (owner, idempote
 
 CREATE INDEX runs_thread ON public.runs USING btree (thread_id, created_at DESC);
 
+CREATE INDEX runs_unfinished ON public.runs USING btree (owner) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
+
+CREATE INDEX store_prefix_idx ON public.store USING btree (prefix text_pattern_ops);
+
+CREATE INDEX subscriptions_connection ON public.subscriptions USING btree (connection_id);
+
 CREATE INDEX threads_active ON public.threads USING btree (thread_id) WHERE (active_run_id IS NOT NULL);
 
 CREATE INDEX threads_metadata ON public.threads USING gin (metadata jsonb_path_ops);
@@ -217,9 +500,26 @@ CREATE INDEX threads_owner ON public.threads USING btree (owner, created_at DESC
 
 CREATE INDEX threads_ttl ON public.threads USING btree (thread_id) WHERE (ttl_minutes IS NOT NULL);
 
+CREATE INDEX usage_open ON public.usage USING btree (thread_id) WHERE open;
+
 CREATE INDEX usage_owner ON public.usage USING btree (owner, spent_at);
 
 CREATE INDEX usage_run ON public.usage USING btree (run_id);
+
+CREATE INDEX usage_spent_at ON public.usage USING btree (spent_at);
+
+CREATE INDEX webhooks_due ON public.webhooks USING btree (due) WHERE (status = 'pending'::text);
+
+CREATE TRIGGER run_ends BEFORE UPDATE OF status ON public.runs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['pending'::text, 'running'::text])) AND (new.status <> ALL (ARRAY['pending'::text, 'running'::text])))) EXECUTE FUNCTION public.run_ends();
+
+ALTER TABLE ONLY public.assistant_versions
+    ADD CONSTRAINT assistant_versions_owner_assistant_id_fkey FOREIGN KEY (owner, assistant_id) REFERENCES public.assistants(owner, assistant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.batch_calls
+    ADD CONSTRAINT batch_calls_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.batch_calls
+    ADD CONSTRAINT batch_calls_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.blobs
     ADD CONSTRAINT blobs_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
@@ -227,14 +527,29 @@ ALTER TABLE ONLY public.blobs
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT checkpoints_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.crons
+    ADD CONSTRAINT crons_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.items
+    ADD CONSTRAINT items_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.order_changes
     ADD CONSTRAINT order_changes_owner_order_id_fkey FOREIGN KEY (owner, order_id) REFERENCES public.orders(owner, order_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_connection_id_fkey FOREIGN KEY (connection_id) REFERENCES public.connections(connection_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.writes
     ADD CONSTRAINT writes_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;

@@ -1,6 +1,6 @@
 """The engine's nouns as the wire format's JSON."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import Response
@@ -20,8 +20,26 @@ def nothing(status: int = 204) -> Response:
     return Response(status_code=status)
 
 
-async def thread_json(rt: Runtime, thread: Thread, *, values: bool = True) -> Json:
+async def thread_json(rt: Runtime, thread: Thread) -> Json:
     """A Thread with the state of its newest checkpoint, which is read for it."""
+    (whole,) = await threads_json(rt, [thread], thread.owner)
+    return whole
+
+
+async def threads_json(
+    rt: Runtime, threads: Sequence[Thread], owner: str, *, values: bool = True
+) -> list[Json]:
+    """Threads, if asked with their newest states, which are read at once."""
+    held: Mapping[str, Any] = {}
+    if values and any(thread.head for thread in threads):
+        from graph.runtime.values import newest_values  # noqa: PLC0415 - LangGraph loads late
+
+        held = await newest_values(rt, threads, owner)
+    empty: Json | None = {} if values else None
+    return [_thread(thread, held.get(thread.thread_id, empty)) for thread in threads]
+
+
+def _thread(thread: Thread, values: Any) -> Json:
     return {
         "thread_id": thread.thread_id,
         "created_at": thread.created_at,
@@ -29,21 +47,13 @@ async def thread_json(rt: Runtime, thread: Thread, *, values: bool = True) -> Js
         "metadata": thread.metadata,
         "status": thread.status,
         "config": thread.config,
-        "values": await _values(rt, thread) if values else None,
+        "values": values,
         "interrupts": {task: asked for task, asked in thread.interrupts.items() if asked},
         "error": thread.error,
         "usage": usage_json(thread.spent),
         "ttl": thread.ttl_minutes
         and {"ttl_minutes": thread.ttl_minutes, "strategy": thread.ttl_strategy},
     }
-
-
-async def _values(rt: Runtime, thread: Thread) -> Any:
-    if thread.head is None:
-        return {}
-    from graph.runtime.values import values_at  # noqa: PLC0415 - LangGraph loads late
-
-    return await values_at(rt, thread.thread_id, thread.head)
 
 
 def run_json(run: Run) -> Json:

@@ -2,21 +2,61 @@
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from functions.api import assistants, meta, runs, state, streams, threads
+from functions.api import (
+    assistants,
+    blueprints,
+    commands,
+    crons,
+    meta,
+    runs,
+    state,
+    stateless,
+    store,
+    streams,
+    thread_streams,
+    threads,
+    webhooks,
+)
+from functions.api.cors import Cors
 from functions.api.edge import Edge, wired
 from functions.api.errors import handle_errors
+from functions.api.gate import Gate
 from functions.api.limits import BodyLimit
+from functions.api.permission import permitted
+from functions.api.tracing import Tracing
 
 
 def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
     """The app over an engine, which is asked for when the first request needs it."""
-    app = FastAPI(title="Baton", description="The Agent Server API.", redirect_slashes=False)
+    app = FastAPI(
+        title="Baton",
+        description="The Agent Server API.",
+        redirect_slashes=False,
+        dependencies=[Depends(permitted)],
+    )
     app.state.edge = edge
+    app.add_middleware(Gate, edge=edge)
     app.add_middleware(BodyLimit, max_bytes=lambda: edge().max_body)
     handle_errors(app)
-    for part in (meta, assistants, threads, state, streams, runs):
+    app.add_middleware(Cors, origins=lambda: edge().origins)
+    app.add_middleware(Tracing)  # the last one added is the first to see a request
+    for part in (
+        meta,
+        assistants,
+        blueprints,
+        threads,
+        state,
+        streams,
+        thread_streams,
+        commands,
+        crons,
+        store,
+        webhooks,
+        runs,
+        stateless,
+    ):
         app.include_router(part.router)
     return app
 

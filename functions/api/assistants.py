@@ -1,79 +1,104 @@
-"""Assistants, as far as langgraph.json makes them."""
+"""Assistants: those of the project's graphs, and those that clients make."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from functions.api.answers import answer, page_headers, selected
+from functions.api.answer_schema import PROBLEMS, partial
+from functions.api.answers import answer, nothing, page_headers, selected
+from functions.api.assistant_schema import (
+    AssistantAnswer,
+    AssistantCreate,
+    AssistantFilter,
+    AssistantSearch,
+    AssistantUpdate,
+    VersionChoice,
+    VersionSearch,
+)
 from functions.api.edge import Api
 from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
-from functions.api.schemas import AssistantSearch
-from graph.runtime.assistants import METADATA, Assistant, assistants, find_assistant
-from graph.runtime.models import Json
+from graph.runtime import assistants
+from graph.runtime.models import Assistant, Json
 
-router = APIRouter(tags=["Assistants"], route_class=StrictRoute)
+router = APIRouter(tags=["Assistants"], route_class=StrictRoute, responses=PROBLEMS)
 
-EVER = datetime.fromtimestamp(0, UTC)  # a project's graphs have no moment of making
+
+@router.post("/assistants", response_model=AssistantAnswer)
+async def create(api: Api, owner: Owner, asked: AssistantCreate) -> Response:
+    """Version 1 of a graph with a configuration of its own."""
+    assistant_id = str(asked.assistant_id or uuid4())
+    new = assistants.new_assistant(assistant_id, owner, asked.change)
+    made = await assistants.create_assistant(api.rt, new, if_exists=asked.if_exists)
+    return answer(assistant_json(made))
+
+
+@router.post("/assistants/search", response_model=list[partial(AssistantAnswer)])  # type: ignore[misc]
+async def search(api: Api, owner: Owner, asked: AssistantSearch) -> Response:
+    query = asked.query(
+        limit=asked.limit,
+        offset=asked.offset,
+        sort_by=asked.sort_by or "created_at",
+        descending=asked.sort_order != "asc",
+    )
+    page, total = await assistants.search_assistants(api.rt, owner, query)
+    headers = page_headers(total, limit=asked.limit, offset=asked.offset)
+    found = [selected(assistant_json(item), asked.select) for item in page]
+    return answer(found, headers=headers)
+
+
+@router.post("/assistants/count", response_model=int)
+async def count(api: Api, owner: Owner, asked: AssistantFilter) -> Response:
+    _, total = await assistants.search_assistants(api.rt, owner, asked.query(limit=1))
+    return answer(total)
+
+
+@router.get("/assistants/{assistant_id}", response_model=AssistantAnswer)
+async def get(api: Api, owner: Owner, assistant_id: str) -> Response:
+    """By its id, or by the name of its graph for a graph's own."""
+    return answer(assistant_json(await assistants.find_assistant(api.rt, assistant_id, owner)))
+
+
+@router.patch("/assistants/{assistant_id}", response_model=AssistantAnswer)
+async def update(api: Api, owner: Owner, assistant_id: str, asked: AssistantUpdate) -> Response:
+    """Make a new version: metadata is merged, whatever else is said replaces what was."""
+    made = await assistants.update_assistant(api.rt, assistant_id, owner, asked.change)
+    return answer(assistant_json(made))
+
+
+@router.delete("/assistants/{assistant_id}", status_code=204, response_class=Response)
+async def delete(
+    api: Api,
+    owner: Owner,
+    assistant_id: str,
+    delete_threads: Annotated[
+        bool, Query(description="and the threads whose metadata names it")
+    ] = False,
+) -> Response:
+    """Drop it with its versions; runs that were accepted go on."""
+    await assistants.delete_assistant(api.rt, assistant_id, owner, with_threads=delete_threads)
+    return nothing()
+
+
+@router.post("/assistants/{assistant_id}/versions", response_model=list[AssistantAnswer])
+async def versions(api: Api, owner: Owner, assistant_id: str, asked: VersionSearch) -> Response:
+    """Newest first."""
+    found = await assistants.list_versions(
+        api.rt,
+        assistant_id,
+        owner,
+        AssistantFilter(metadata=asked.metadata).query(limit=asked.limit, offset=asked.offset),
+    )
+    return answer([assistant_json(version) for version in found])
+
+
+@router.post("/assistants/{assistant_id}/latest", response_model=AssistantAnswer)
+async def set_latest(api: Api, owner: Owner, assistant_id: str, asked: VersionChoice) -> Response:
+    """Put a version in force again."""
+    chosen = await assistants.set_latest(api.rt, assistant_id, owner, asked.version)
+    return answer(assistant_json(chosen))
 
 
 def assistant_json(assistant: Assistant) -> Json:
-    return {
-        "assistant_id": assistant.assistant_id,
-        "graph_id": assistant.graph_id,
-        "name": assistant.graph_id,
-        "description": None,
-        "config": {},
-        "context": {},
-        "metadata": METADATA,
-        "version": 1,
-        "created_at": EVER,
-        "updated_at": EVER,
-    }
-
-
-@router.post("/assistants/search")
-async def search(api: Api, owner: Owner, query: AssistantSearch) -> Response:  # noqa: ARG001
-    found = _found(api.rt.graphs.names(), query)
-    page = found[query.offset : query.offset + query.limit]
-    headers = page_headers(len(found), limit=query.limit, offset=query.offset)
-    return answer([selected(item, query.select) for item in page], headers=headers)
-
-
-@router.post("/assistants/count")
-async def count(api: Api, owner: Owner, query: AssistantSearch) -> Response:  # noqa: ARG001
-    return answer(len(_found(api.rt.graphs.names(), query)))
-
-
-@router.get("/assistants/{assistant_id}")
-async def get(api: Api, owner: Owner, assistant_id: str) -> Response:  # noqa: ARG001
-    return answer(assistant_json(find_assistant(api.rt.graphs.names(), assistant_id)))
-
-
-@router.get("/assistants/{assistant_id}/graph")
-async def get_graph(
-    api: Api,
-    owner: Owner,  # noqa: ARG001
-    assistant_id: str,
-    xray: bool | int = False,
-) -> Response:
-    """The graph as nodes and edges; `xray` opens nested graphs, to that depth."""
-    assistant = find_assistant(api.rt.graphs.names(), assistant_id)
-    graph = await api.rt.graphs.load(assistant.graph_id, {})
-    drawn = await graph.aget_graph(xray=xray)
-    return answer(drawn.to_json())
-
-
-def _found(names: Sequence[str], query: AssistantSearch) -> list[Json]:
-    """Those that match, in the order asked for or else the project's."""
-    found = [
-        item
-        for item in map(assistant_json, assistants(names))
-        if query.graph_id in (None, item["graph_id"])
-        and (query.name or "").lower() in item["name"].lower()
-        and all(key in METADATA and METADATA[key] == v for key, v in query.metadata.items())
-    ]
-    if query.sort_by:
-        found.sort(key=lambda item: str(item[str(query.sort_by)]))
-    return found[::-1] if query.sort_order == "desc" else found
+    return {name: getattr(assistant, name) for name in AssistantAnswer.model_fields}

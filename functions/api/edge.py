@@ -1,13 +1,18 @@
 """What the routes work with; built on first use, for nothing is built at import."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from functions.api.identify import Identify, anybody
+from functions.api.quotas import Quotas
+from functions.api.subjects import Permit
 from graph.runtime.engine import Runtime
 from graph.runtime.follow import Follower
+from graph.runtime.line import Line
 from graph.runtime.listening import Listener
 
 
@@ -21,16 +26,25 @@ class Edge:
     wait_seconds: float = 25.0  # behind a gateway that gives up after 29
     max_body: int = 5_000_000  # bytes
     segment_seconds: float = 25.0  # of a stream behind such a gateway
+    line_seconds: float = 0.0  # that a run is stepped in the process its client waits at
+    line_lease: float = 60.0  # of them for one step
+    lines: dict[str, tuple[Line, asyncio.Task[None]]] = field(default_factory=dict)  # by run
+    identify: Identify = anybody
+    permit: Permit | None = None  # the project's handlers
+    quotas: Quotas | None = None
+    origins: tuple[str, ...] = ()  # of the pages that may call; "*" is any
 
 
 @cache
 def wired() -> Edge:
     """The process's own, as its environment says; raises BadProject."""
     from functions import wiring  # noqa: PLC0415 - imports nothing before the first request
+    from functions.api.access import access_of  # noqa: PLC0415
     from functions.settings import settings  # noqa: PLC0415
 
     wiring.logger()
     rt, env = wiring.runtime(), settings()
+    access = access_of(env, rt.store)
     return Edge(
         rt,
         Follower(rt.store),
@@ -38,6 +52,12 @@ def wired() -> Edge:
         wait_seconds=env.BATON_WAIT_SECONDS,
         max_body=env.BATON_MAX_BODY_BYTES,
         segment_seconds=env.BATON_SEGMENT_SECONDS,
+        line_seconds=env.BATON_LINE_SECONDS,
+        line_lease=env.BATON_LINE_STEP_SECONDS,
+        identify=access.identify,
+        permit=access.permit,
+        quotas=access.quotas,
+        origins=tuple(env.BATON_CORS_ORIGINS.replace(",", " ").split()),
     )
 
 

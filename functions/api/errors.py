@@ -7,13 +7,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.api.answers import answer
+from functions.api.answers import answer, page_headers
+from functions.api.permission import NothingFound
 from graph.errors import (
     AgentError,
     BadInput,
     BadProject,
     Conflict,
     LostClaim,
+    Moved,
     NotFound,
     Unavailable,
 )
@@ -24,11 +26,16 @@ STATUS: dict[type[AgentError], int] = {
     NotFound: 404,
     Conflict: 409,
     LostClaim: 409,  # somebody else changed the thread under an edit
+    Moved: 412,
     BadInput: 422,
     BadProject: 500,
     Unavailable: 503,
 }
 RETRY = {503: {"Retry-After": "1"}}
+OURS = {  # what is not the client's fault is for the log, with its names and addresses
+    500: "the server's project cannot be loaded: its log says why",
+    503: "a part that the server needs did not answer: try again",
+}
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -37,6 +44,7 @@ def handle_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _of_the_engine)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(NothingFound, _of_nothing)
     app.add_middleware(LastResort)
 
 
@@ -44,7 +52,7 @@ async def _of_the_engine(request: Request, error: Exception) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    return answer({"detail": str(error)}, status, headers=RETRY.get(status))
+    return answer({"detail": OURS.get(status, str(error))}, status, headers=RETRY.get(status))
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:  # noqa: ARG001
@@ -68,6 +76,12 @@ async def _of_http(request: Request, error: Exception) -> Response:
     if error.status_code in (404, 405):
         detail = f"there is no {request.method} {request.url.path} here"
     return answer({"detail": detail}, error.status_code, headers=error.headers)
+
+
+async def _of_nothing(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """A search whose answer is known without looking."""
+    counts = request.url.path.endswith("/count")
+    return answer(0) if counts else answer([], headers=page_headers(0, limit=1, offset=0))
 
 
 class LastResort:

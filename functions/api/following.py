@@ -1,41 +1,19 @@
 """A client that follows a run: its answer, on an open line or in segments."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
-from starlette.types import Receive
 
 from functions.api.edge import Edge
 from functions.api.sse import HEADERS, MEDIA_TYPE, sse
-from functions.api.waiting import SAVING, where
-from graph.errors import Conflict, NotFound, Unavailable
+from functions.api.waiting import SAVING, OpenLine, leaving, where
+from graph.errors import Unavailable
 from graph.runtime.models import Run
-from graph.runtime.runs import stop_run
 from graph.runtime.telling import Reading, begins, told
 
 SEGMENT_BYTES = 4_000_000  # Lambda's answer may have 6 MB, and is wrapped in JSON
-
-
-class OpenLine(StreamingResponse):
-    """A stream that knows when its client leaves, and not only that it is over."""
-
-    def __init__(
-        self,
-        body: AsyncIterator[bytes],
-        headers: dict[str, str],
-        left: Callable[[], Awaitable[None]],
-    ) -> None:
-        super().__init__(body, headers=headers, media_type=MEDIA_TYPE)
-        self._left = left
-
-    async def listen_for_disconnect(self, receive: Receive) -> None:
-        await super().listen_for_disconnect(receive)
-        await asyncio.shield(self._left())
 
 
 async def followed(
@@ -49,20 +27,17 @@ async def followed(
     if "aws.event" in request.scope:
         return await _segment(request, edge, run, reading)
 
-    async def left() -> None:
-        if cancels:
-            with suppress(Conflict, NotFound):  # it has ended, or is gone
-                await stop_run(edge.rt, run.run_id, run.thread_id, run.owner)
-
     events = told(edge.rt, edge.listener, run, reading)
     headers = {**HEADERS, **where(run), "Location": _location(request, run)}
-    return OpenLine((sse(event) async for event in events), headers, left)
+    left = leaving(edge, run, cancels=cancels)
+    body = (sse(event) async for event in events)
+    return OpenLine(body, headers, left, media_type=MEDIA_TYPE)
 
 
 async def _segment(request: Request, edge: Edge, run: Run, reading: Reading) -> Response:
     last, size = reading.after or 0, 0
     parts: list[bytes] = []
-    until = time.monotonic() + _seconds(request, edge)
+    until = time.monotonic() + segment_seconds(request, edge)
     with suppress(Unavailable):  # the run is there: a 503 would make clients ask for another
         async for event in told(edge.rt, edge.listener, run, replace(reading, until=until)):
             if event is None:
@@ -81,7 +56,8 @@ async def _segment(request: Request, edge: Edge, run: Run, reading: Reading) -> 
     )
 
 
-def _seconds(request: Request, edge: Edge) -> float:
+def segment_seconds(request: Request, edge: Edge) -> float:
+    """How long a segment of this request may take."""
     left: float = request.scope["aws.context"].get_remaining_time_in_millis() / 1000
     return max(min(edge.segment_seconds, left - SAVING), 0.1)
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.api.answers import answer
 
+DEEPEST = 100  # levels; whatever holds the value must be able to say it again, and adds its own
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -53,14 +54,34 @@ class BodyLimit:
 
 
 class StrictJson(Request):
-    """A request whose JSON has no NaN, lone surrogate or NUL: no database column would hold it."""
+    """A request whose JSON has no NaN, lone surrogate or NUL: no database column would hold it.
+
+    Nor is it nested without end.
+    """
+
+    _value: Any = None
 
     async def json(self) -> Any:
-        body = await self.body()
-        value = orjson.loads(body)
-        if b"\\u0000" in body and NUL.search(body):
-            raise HTTPException(422, "body: a text contains the character NUL")
-        return value
+        """The same object each time: what the permission changes in it, the route sees."""
+        if self._value is None:
+            body = await self.body()
+            value = orjson.loads(body)
+            if b"\\u0000" in body and NUL.search(body):
+                raise HTTPException(422, "body: a text contains the character NUL")
+            if body.count(b"[") + body.count(b"{") > DEEPEST and _is_too_deep(value):
+                raise HTTPException(422, f"body: it is nested more than {DEEPEST} levels deep")
+            self._value = value
+        return self._value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [each for part in inner for each in part if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 class StrictRoute(APIRoute):

@@ -9,7 +9,7 @@ from functions.api.answers import answer
 
 router = APIRouter(tags=["Meta"])
 
-FLAGS = {"assistants": True, "crons": False, "langsmith": False}
+FLAGS = {"assistants": True, "crons": False, "langsmith": False, "strict_resume": True}
 
 
 @router.get("/ok")

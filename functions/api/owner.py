@@ -1,15 +1,16 @@
-"""Whose threads a request may see."""
+"""Whose rows a request works on."""
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
-DEFAULT = "default"
+from functions.api.callers import Caller
 
 
-async def owner_of() -> str:
-    """The owner of all a request reads and makes; everybody is the same one so far."""
-    return DEFAULT
+async def owner_of(request: Request) -> str:
+    """The owner of all a request reads and makes; the gate has found out who that is."""
+    caller: Caller = request.state.caller
+    return caller.owner
 
 
 Owner = Annotated[str, Depends(owner_of)]

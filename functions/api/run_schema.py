@@ -1,22 +1,18 @@
 """What a client may ask of a run."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from functions.api.schemas import CheckpointRef, Later
-from graph.runtime.models import Json
+from functions.api.schemas import CheckpointRef
+from graph.runtime.models import Json, RunStatus
 
 YEAR = 366 * 86400  # seconds
 OURS = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
-KEPT = ("input", "context", "interrupt_before", "interrupt_after")  # of a request, as they came
-
-
-def _available(strategy: str) -> str:
-    if strategy in ("interrupt", "rollback"):
-        raise ValueError(f"{strategy} is not available yet: use enqueue or reject")
-    return strategy
+# Of a request, as they came.
+KEPT = ("input", "context", "interrupt_before", "interrupt_after", "webhook", "strict_resume")
 
 
 def _nobodys_but_ours(configurable: Json) -> Json:
@@ -27,9 +23,8 @@ def _nobodys_but_ours(configurable: Json) -> Json:
 
 
 Nodes = Literal["*"] | list[str] | None
-Strategy = Annotated[
-    Literal["enqueue", "reject", "interrupt", "rollback"], AfterValidator(_available)
-]
+Strategy = Literal["enqueue", "reject", "interrupt", "rollback"]
+OnDisconnect = Literal["cancel", "continue"]
 
 
 class Send(BaseModel):
@@ -94,7 +89,11 @@ Mode = Annotated[
 
 
 class RunCreate(BaseModel):
-    """Tracing and durability may be asked for, and make no difference: a run is durable.
+    """What a client asks of a run on a thread.
+
+    `durability` (`checkpoint_during` in its day), tracing and feedback keys may be asked for, and
+    make no difference: every superstep is saved before the next begins, as `sync` says, and its
+    checkpoint stays, whatever was asked.
 
     What is kept for those who follow the run later is what `stream_mode` names. The Python client
     names `values` when it is told nothing: that alone counts if the stream is to be resumable.
@@ -116,8 +115,12 @@ class RunCreate(BaseModel):
     stream_mode: Annotated[list[Mode] | None, BeforeValidator(_as_list)] = None
     stream_subgraphs: bool = False
     stream_resumable: bool = False
-    webhook: Later = None
-    strict_resume: Later = None
+    webhook: str | None = Field(None, max_length=2048, description="POSTed to when it ends")
+    strict_resume: bool | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    feedback_keys: list[str] | None = None
+    langsmith_tracer: Json | None = None
 
     @model_validator(mode="after")
     def _one_way_to_start(self) -> Self:
@@ -125,6 +128,8 @@ class RunCreate(BaseModel):
             raise ValueError("input and command exclude each other")
         if self.checkpoint and self.checkpoint.checkpoint_ns:
             raise ValueError("a run starts from a checkpoint of the root graph: no checkpoint_ns")
+        if self.strict_resume and self.command is not None and self.command.resume == {}:
+            raise ValueError("strict_resume: command.resume names no question")
         return self
 
     @property
@@ -144,18 +149,82 @@ class RunCreate(BaseModel):
         return {key: value for key, value in asked.items() if value is not None}
 
 
+class RunWait(RunCreate):
+    """A run that its client waits for."""
+
+    on_disconnect: OnDisconnect = "continue"
+
+
 class RunStream(RunCreate):
     """A run that its client follows."""
 
     stream_mode: Annotated[list[Mode], BeforeValidator(_as_list)] = ["values"]
-    on_disconnect: Literal["cancel", "continue"] = "continue"
+    on_disconnect: OnDisconnect = "continue"
 
     @property
     def is_followed(self) -> bool:
         return True
 
 
-class StatelessStream(RunStream):
-    """A followed run without a thread that its client knows of."""
+class Alone(RunCreate):
+    """A run without a thread that its client knows of."""
 
     on_completion: Literal["delete", "keep"] = "delete"
+
+    @model_validator(mode="after")
+    def _from_nothing(self) -> Self:
+        for field in ("checkpoint", "checkpoint_id"):
+            if getattr(self, field) is not None:
+                raise ValueError(f"{field}: a run without a thread has no checkpoint to start from")
+        if self.command and "resume" in self.command.model_fields_set:
+            raise ValueError("command.resume: a run without a thread has nothing to resume")
+        return self
+
+
+class AloneWait(Alone, RunWait):
+    """Such a run that its client waits for."""
+
+
+class AloneStream(Alone, RunStream):
+    """Such a run that its client follows."""
+
+
+class RunsCancel(BaseModel):
+    """Which runs to cancel: a thread's, or some by their ids, or all of a status."""
+
+    thread_id: UUID | None = None
+    run_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
+    status: Literal["pending", "running", "all"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_name_them(self) -> Self:
+        by_id = self.thread_id is not None or self.run_ids is not None
+        if by_id and self.status is not None:
+            raise ValueError("status excludes thread_id and run_ids")
+        if not by_id and self.status is None:
+            raise ValueError("it needs thread_id, run_ids or status")
+        return self
+
+
+class Usage(BaseModel):
+    """What model calls have spent."""
+
+    model_calls: int
+    tokens: int
+    usd: float
+
+
+class RunAnswer(BaseModel):
+    """A run; `kwargs` is what was asked of it."""
+
+    run_id: UUID
+    thread_id: UUID
+    assistant_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    status: RunStatus
+    metadata: Json
+    kwargs: Json
+    multitask_strategy: Strategy
+    error: Json | None
+    usage: Usage

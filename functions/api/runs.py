@@ -1,31 +1,57 @@
-"""Runs: created, awaited, looked at, cancelled, deleted."""
+"""Runs of a thread: created, awaited, looked at, cancelled, deleted."""
 
-import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
-from uuid_utils.compat import uuid7
 
+from functions.api.accepting import Terms, start
+from functions.api.answer_schema import PROBLEMS, Problem, partial
 from functions.api.answers import answer, nothing, run_json, selected
-from functions.api.edge import Api, Edge
+from functions.api.edge import Api
 from functions.api.limits import StrictRoute
+from functions.api.on_line import on_line
 from functions.api.owner import Owner
-from functions.api.run_schema import RunCreate
+from functions.api.run_schema import RunAnswer, RunCreate, RunWait
 from functions.api.schemas import Limit, Offset
 from functions.api.waiting import end_of, where
-from graph.errors import BadInput
-from graph.runtime.assistants import find_assistant
-from graph.runtime.models import NewRun, Run, RunStatus
-from graph.runtime.runs import start_run, stop_run
+from graph.runtime.models import RunStatus
+from graph.runtime.runs import stop_run
 
-router = APIRouter(prefix="/threads/{thread_id}/runs", tags=["Runs"], route_class=StrictRoute)
+Described = dict[int | str, dict[str, Any]]
 
+ACCEPTING: Described = PROBLEMS | {
+    412: {"model": Problem, "description": "The thread has moved on from If-Match's checkpoint."}
+}
+FINAL: Described = {
+    200: {
+        "description": "The final values, with `__interrupt__` if the run waits for an answer; "
+        "`__error__` alone if it failed. Line breaks may come first.",
+        "content": {"application/json": {"schema": {}}},
+    }
+}
+WAITING: Described = FINAL | {
+    303: {"model": Problem, "description": "It goes on: wait on at the Location."}
+}
 
-# How a run is followed, which does not make it another one.
-LISTENING = {"stream_mode", "stream_subgraphs", "stream_resumable", "on_disconnect"}
+router = APIRouter(
+    prefix="/threads/{thread_id}/runs", tags=["Runs"], route_class=StrictRoute, responses=ACCEPTING
+)
+
+Field = Literal[
+    "run_id",
+    "thread_id",
+    "assistant_id",
+    "created_at",
+    "updated_at",
+    "status",
+    "metadata",
+    "kwargs",
+    "multitask_strategy",
+    "error",
+    "usage",
+]
 
 
 class Page(BaseModel):
@@ -34,38 +60,39 @@ class Page(BaseModel):
     limit: Limit = 10
     offset: Offset = 0
     status: RunStatus | None = None
-    select: list[str] | None = None
+    select: list[Field] | None = None
 
 
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="A request that comes again with the same key makes no second run.",
-    ),
-]
-
-
-@router.post("")
+@router.post("", response_model=RunAnswer)
 async def create(
-    api: Api, owner: Owner, thread_id: UUID, asked: RunCreate, key: Key = None
+    api: Api,
+    owner: Owner,
+    thread_id: UUID,
+    asked: RunCreate,
+    terms: Terms,
 ) -> Response:
-    run = await start(api, owner, thread_id, asked, key)
+    """Create a run; on a busy thread `multitask_strategy` says what becomes of the others."""
+    run = await start(api, owner, thread_id, asked, terms.key, if_match=terms.if_match)
     return answer(run_json(run), headers=where(run))
 
 
-@router.post("/wait")
+@router.post("/wait", responses=WAITING)
 async def wait(
-    request: Request, api: Api, owner: Owner, thread_id: UUID, asked: RunCreate, key: Key = None
+    request: Request,
+    api: Api,
+    owner: Owner,
+    thread_id: UUID,
+    asked: RunWait,
+    terms: Terms,
 ) -> Response:
     """Create a run and wait for its final values."""
-    run = await start(api, owner, thread_id, asked, key)
-    return await end_of(request, api, run, join=f"{run.run_id}/join")
+    given = (owner, thread_id, asked, terms.key)
+    run = await on_line(request, api, lambda at: start(at, *given, if_match=terms.if_match))
+    cancels = asked.on_disconnect == "cancel"
+    return await end_of(request, api, run, join=f"{run.run_id}/join", cancels=cancels)
 
 
-@router.get("")
+@router.get("", response_model=list[partial(RunAnswer)])  # type: ignore[misc]
 async def list_(
     api: Api,
     owner: Owner,
@@ -79,20 +106,32 @@ async def list_(
     return answer([selected(run_json(run), page.select) for run in runs])
 
 
-@router.get("/{run_id}")
+@router.get("/{run_id}", response_model=RunAnswer)
 async def get(api: Api, owner: Owner, thread_id: UUID, run_id: UUID) -> Response:
     return answer(run_json(await api.rt.store.get_run(str(run_id), str(thread_id), owner)))
 
 
-@router.get("/{run_id}/join")
-async def join(request: Request, api: Api, owner: Owner, thread_id: UUID, run_id: UUID) -> Response:
+@router.get("/{run_id}/join", responses=WAITING)
+async def join(
+    request: Request,
+    api: Api,
+    owner: Owner,
+    thread_id: UUID,
+    run_id: UUID,
+    cancel_on_disconnect: bool = False,
+) -> Response:
     """Wait for a run's final values."""
     run = await api.rt.store.get_run(str(run_id), str(thread_id), owner)
-    return await end_of(request, api, run, join="join")
+    return await end_of(request, api, run, join="join", cancels=cancel_on_disconnect)
 
 
-@router.post("/{run_id}/cancel")
-async def cancel(  # a cancelled run has ended when this answers: there is nothing to wait for
+@router.post(
+    "/{run_id}/cancel",
+    status_code=202,
+    response_class=Response,
+    responses={204: {"description": "With `wait`."}},
+)
+async def cancel(
     api: Api,
     owner: Owner,
     thread_id: UUID,
@@ -100,38 +139,15 @@ async def cancel(  # a cancelled run has ended when this answers: there is nothi
     wait: bool = False,
     action: Literal["interrupt", "rollback"] = "interrupt",
 ) -> Response:
-    if action == "rollback":
-        raise BadInput("action=rollback is not available yet: use interrupt")
-    await stop_run(api.rt, str(run_id), str(thread_id), owner)
+    """End a run where it is, or undo it: the thread is as it was before the run began.
+
+    It has ended when this answers: there is nothing to wait for.
+    """
+    await stop_run(api.rt, str(run_id), str(thread_id), owner, undo=action == "rollback")
     return nothing(204 if wait else 202)
 
 
-@router.delete("/{run_id}")
+@router.delete("/{run_id}", status_code=204, response_class=Response)
 async def delete(api: Api, owner: Owner, thread_id: UUID, run_id: UUID) -> Response:
     await api.rt.store.delete_run(str(run_id), str(thread_id), owner)
     return nothing()
-
-
-async def start(api: Edge, owner: str, thread_id: UUID, asked: RunCreate, key: str | None) -> Run:
-    """Accept a run; raises what `start_run` raises."""
-    assistant = find_assistant(api.rt.graphs.names(), asked.assistant_id)
-    new = NewRun(
-        run_id=str(uuid7()),
-        thread_id=str(thread_id),
-        owner=owner,
-        assistant_id=assistant.assistant_id,
-        graph_id=assistant.graph_id,
-        kwargs=asked.kwargs,
-        metadata=asked.metadata or {},
-        multitask_strategy=asked.multitask_strategy,
-        idempotency_key=key,
-        request_hash=_hash(thread_id, asked) if key else None,
-        delay=asked.after_seconds,
-    )
-    return await start_run(api.rt, new, make_thread=asked.if_not_exists == "create")
-
-
-def _hash(thread_id: UUID, asked: RunCreate) -> str:
-    """The same for requests that ask for the same run, however their JSON is written."""
-    said = {"thread_id": thread_id, **asked.model_dump(exclude=LISTENING)}
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

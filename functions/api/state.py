@@ -1,52 +1,88 @@
 """A thread's state: now, at a checkpoint, through its history, and edited."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from functions.api.answers import answer
+from functions.api.answer_schema import PROBLEMS, Problem, partial
+from functions.api.answers import answer, selected
 from functions.api.edge import Api, Edge
+from functions.api.if_match import IfMatch
 from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
-from functions.api.schemas import CheckpointRef, HistoryQuery, StateAt, StateUpdate
+from functions.api.schemas import CheckpointRef
+from functions.api.state_schema import (
+    HistoryQuery,
+    StateAnswer,
+    StateAt,
+    StateField,
+    StateUpdate,
+    UpdateAnswer,
+)
+from graph.runtime.models import Json
 
-router = APIRouter(tags=["State"], route_class=StrictRoute)
+router = APIRouter(
+    prefix="/threads/{thread_id}", tags=["State"], route_class=StrictRoute, responses=PROBLEMS
+)
+
+FoundState = partial(StateAnswer)
+Select = Annotated[
+    list[StateField] | None, Query(description="fields; `values.messages` for a part of the values")
+]
 
 
-@router.get("/threads/{thread_id}/state")
-async def get(api: Api, owner: Owner, thread_id: UUID, subgraphs: bool = False) -> Response:
-    return await _state(api, owner, thread_id, StateAt(checkpoint=_HEAD, subgraphs=subgraphs))
+@router.get("/state", response_model=FoundState)
+async def get(
+    api: Api, owner: Owner, thread_id: UUID, subgraphs: bool = False, select: Select = None
+) -> Response:
+    """The newest state; its `ETag` is what `If-Match` takes."""
+    asked = StateAt(checkpoint=_HEAD, subgraphs=subgraphs, select=select)
+    return await _state(api, owner, thread_id, asked)
 
 
-@router.get("/threads/{thread_id}/state/{checkpoint_id}")
+@router.get("/state/{checkpoint_id}", response_model=FoundState)
 async def get_at(
-    api: Api, owner: Owner, thread_id: UUID, checkpoint_id: UUID, subgraphs: bool = False
+    api: Api,
+    owner: Owner,
+    thread_id: UUID,
+    checkpoint_id: UUID,
+    subgraphs: bool = False,
+    select: Select = None,
 ) -> Response:
     at = CheckpointRef(checkpoint_id=checkpoint_id)
-    return await _state(api, owner, thread_id, StateAt(checkpoint=at, subgraphs=subgraphs))
+    asked = StateAt(checkpoint=at, subgraphs=subgraphs, select=select)
+    return await _state(api, owner, thread_id, asked)
 
 
-@router.post("/threads/{thread_id}/state/checkpoint")
+@router.post("/state/checkpoint", response_model=FoundState)
 async def get_at_any(api: Api, owner: Owner, thread_id: UUID, asked: StateAt) -> Response:
     """At a checkpoint of a nested graph, too."""
     return await _state(api, owner, thread_id, asked)
 
 
-@router.post("/threads/{thread_id}/state")
-async def update(api: Api, owner: Owner, thread_id: UUID, asked: StateUpdate) -> Response:
+@router.post(
+    "/state",
+    response_model=UpdateAnswer,
+    responses={412: {"model": Problem, "description": "The thread has moved on."}},
+)
+async def update(
+    api: Api, owner: Owner, thread_id: UUID, asked: StateUpdate, expected: IfMatch
+) -> Response:
     """Write values as a node would; from a checkpoint in the past, a fork."""
-    from graph.runtime.threads import Edit, update_state  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.edits import Edit, Write, update_state  # noqa: PLC0415 - as below
 
     at = asked.checkpoint or CheckpointRef(checkpoint_id=asked.checkpoint_id)
     thread = await api.rt.store.get_thread(str(thread_id), owner)
-    made = await update_state(api.rt, thread, Edit(asked.values, asked.as_node, _place(at)))
+    edit = Edit(Write(asked.values, asked.as_node), _place(at), expected)
+    made = await update_state(api.rt, thread, edit)
     return answer(
         {"checkpoint": made, "configurable": made, "checkpoint_id": made["checkpoint_id"]}
     )
 
 
-@router.post("/threads/{thread_id}/history")
+@router.post("/history", response_model=list[FoundState])  # type: ignore[valid-type]
 async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) -> Response:
     """States, newest first."""
     from graph.runtime.threads import Past, read_history  # noqa: PLC0415 - LangGraph loads late
@@ -61,10 +97,11 @@ async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) 
         at=_place(asked.checkpoint or _HEAD),
     )
     thread = await api.rt.store.get_thread(str(thread_id), owner)
-    return answer(await read_history(api.rt, thread, past))
+    states = await read_history(api.rt, thread, past)
+    return answer([_shown(state, asked.select) for state in states])
 
 
-@router.get("/threads/{thread_id}/history")
+@router.get("/history", response_model=list[FoundState])  # type: ignore[valid-type]
 async def history_by_query(
     api: Api,
     owner: Owner,
@@ -83,7 +120,19 @@ async def _state(api: Edge, owner: str, thread_id: UUID, asked: StateAt) -> Resp
 
     thread = await api.rt.store.get_thread(str(thread_id), owner)
     place = _place(asked.checkpoint)
-    return answer(await read_state(api.rt, thread, place, nested=asked.subgraphs))
+    state = await read_state(api.rt, thread, place, nested=asked.subgraphs)
+    newest = state["checkpoint_id"] if asked.checkpoint == _HEAD else None
+    tag = {"ETag": f'"{newest}"'} if newest else None
+    return answer(_shown(state, asked.select), headers=tag)
+
+
+def _shown(state: Json, fields: Sequence[str] | None) -> Json:
+    """The state, or those of its fields, and of its values, that were asked for."""
+    shown = selected(state, [field.split(".")[0] for field in fields or ()])
+    parts = {field.removeprefix("values.") for field in fields or () if field.startswith("values.")}
+    if not parts or "values" in (fields or ()) or not isinstance(shown["values"], dict):
+        return shown
+    return {**shown, "values": {k: v for k, v in shown["values"].items() if k in parts}}
 
 
 def _place(at: CheckpointRef) -> Any:

@@ -1,34 +1,32 @@
 """Runs followed as they go: on an open line, or in segments where a gateway buffers."""
 
 from typing import Annotated, Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from orjson import loads
 from pydantic import BeforeValidator
-from uuid_utils.compat import uuid7
 
+from functions.api.accepting import Terms, start
+from functions.api.answer_schema import STREAM
 from functions.api.answers import answer, run_json
 from functions.api.edge import Api
 from functions.api.following import followed
 from functions.api.limits import StrictRoute
+from functions.api.on_line import on_line
 from functions.api.owner import Owner
-from functions.api.run_schema import Mode, RunStream, StatelessStream
-from functions.api.runs import Key, start
+from functions.api.run_schema import Mode, RunStream
+from functions.api.runs import ACCEPTING
 from graph.errors import BadInput
-from graph.runtime.models import Json, Run, RunStatus
-from graph.runtime.runs import new_thread
+from graph.runtime.models import Run, RunStatus
 from graph.runtime.telling import Reading
 
-router = APIRouter(tags=["Runs"], route_class=StrictRoute)
+router = APIRouter(tags=["Runs"], route_class=StrictRoute, responses=ACCEPTING)
 
-# In which a reader may come back to a run that had no thread.
-BRIEFLY: Json = {"ttl_minutes": 60.0, "ttl_strategy": "delete"}
-STATELESS = {"stateless": True}  # metadata of the thread such a run is given
 RUN = "/threads/{thread_id}/runs/{run_id}"
 
 
-def _modes(given: Any) -> Any:
+def modes_of(given: Any) -> Any:
     """The Python client sends one parameter for each, the JavaScript client one with JSON."""
     if isinstance(given, list) and len(given) == 1:
         return loads(given[0]) if given[0].startswith("[") else given if given[0] else None
@@ -38,7 +36,7 @@ def _modes(given: Any) -> Any:
 async def reading_of(
     stream_mode: Annotated[
         list[Mode] | None,
-        BeforeValidator(_modes),
+        BeforeValidator(modes_of),
         Query(description="Only these of the run's stream modes."),
     ] = None,
     last_event_id: Annotated[
@@ -63,30 +61,20 @@ From = Annotated[Reading, Depends(reading_of)]
 Named = Annotated[Run, Depends(run_of)]
 
 
-@router.post("/threads/{thread_id}/runs/stream")
+@router.post("/threads/{thread_id}/runs/stream", response_class=Response, responses=STREAM)
 async def stream(
-    request: Request, api: Api, owner: Owner, thread_id: UUID, asked: RunStream, key: Key = None
+    request: Request, api: Api, owner: Owner, thread_id: UUID, asked: RunStream, terms: Terms
 ) -> Response:
     """Create a run and follow it."""
-    run = await start(api, owner, thread_id, asked, key)
+    run = await on_line(
+        request,
+        api,
+        lambda at: start(at, owner, thread_id, asked, terms.key, if_match=terms.if_match),
+    )
     return await followed(request, api, run, Reading(), cancels=asked.on_disconnect == "cancel")
 
 
-@router.post("/runs/stream")
-async def stream_alone(
-    request: Request, api: Api, owner: Owner, asked: StatelessStream, key: Key = None
-) -> Response:
-    """Create a run on a thread of its own and follow it; the thread goes an hour after its end."""
-    ttl = {} if asked.on_completion == "keep" else BRIEFLY
-    # The same key makes the same thread, or a repeated request would be another one.
-    thread_id = uuid5(NAMESPACE_OID, f"{owner} {key}") if key else UUID(str(uuid7()))
-    thread = new_thread(str(thread_id), owner, metadata=STATELESS, **ttl)
-    await api.rt.store.create_thread(thread, if_exists="do_nothing")
-    run = await start(api, owner, thread_id, asked, key)
-    return await followed(request, api, run, Reading(), cancels=asked.on_disconnect == "cancel")
-
-
-@router.get(RUN + "/stream")
+@router.get(RUN + "/stream", response_class=Response, responses=STREAM)
 async def join_stream(
     request: Request, api: Api, run: Named, reading: From, cancel_on_disconnect: bool = False
 ) -> Response:

@@ -1,16 +1,20 @@
 """A client on the line until its run ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive
 
 from functions.api.answers import answer
 from functions.api.edge import Edge
-from graph.errors import Unavailable
+from functions.api.on_line import hand_over
+from graph.errors import Conflict, NotFound, Unavailable
 from graph.runtime.models import Json, Run
 from graph.runtime.rendering import to_json
+from graph.runtime.runs import stop_run
 
 HEARTBEAT = 5.0  # seconds; JSON may start with any number of line breaks
 SAVING = 3.0  # seconds kept of an invocation for the answer itself
@@ -21,8 +25,41 @@ def where(run: Run) -> dict[str, str]:
     return {"Content-Location": f"/threads/{run.thread_id}/runs/{run.run_id}"}
 
 
-async def end_of(request: Request, edge: Edge, run: Run, *, join: str) -> Response:
-    """The run's final values.
+class OpenLine(StreamingResponse):
+    """An answer that knows when its client leaves, and not only that it is over."""
+
+    def __init__(
+        self,
+        body: AsyncIterator[bytes],
+        headers: dict[str, str],
+        left: Callable[[], Awaitable[None]],
+        *,
+        media_type: str,
+    ) -> None:
+        super().__init__(body, headers=headers, media_type=media_type)
+        self._left = left
+
+    async def listen_for_disconnect(self, receive: Receive) -> None:
+        await super().listen_for_disconnect(receive)
+        await asyncio.shield(self._left())
+
+
+def leaving(edge: Edge, run: Run, *, cancels: bool) -> Callable[[], Awaitable[None]]:
+    """What to do when the client leaves: end the run if it `cancels`."""
+
+    async def left() -> None:
+        hand_over(edge, run.run_id)
+        if cancels:
+            with suppress(Conflict, NotFound):  # it has ended, or is gone
+                await stop_run(edge.rt, run.run_id, run.thread_id, run.owner)
+
+    return left
+
+
+async def end_of(
+    request: Request, edge: Edge, run: Run, *, join: str, cancels: bool = False
+) -> Response:
+    """The run's final values; `cancels` ends the run when the client leaves.
 
     A server keeps the line open with a line break now and then, for as long as it takes. Lambda
     sends nothing before it has everything, and has seconds: what takes longer is a 303 to `join`,
@@ -32,8 +69,8 @@ async def end_of(request: Request, edge: Edge, run: Run, *, join: str) -> Respon
     """
     location = {**where(run), "Location": f"/threads/{run.thread_id}/runs/{run.run_id}/join"}
     if "aws.event" not in request.scope:
-        body = _beating(edge, run)
-        return StreamingResponse(body, headers=location, media_type="application/json")
+        left = leaving(edge, run, cancels=cancels)
+        return OpenLine(_beating(edge, run), location, left, media_type="application/json")
     try:
         values = await _final(edge, run, within=_seconds(request, edge))
     except (TimeoutError, Unavailable):
@@ -49,7 +86,10 @@ def _seconds(request: Request, edge: Edge) -> float:
 
 
 async def _final(edge: Edge, run: Run, *, within: float | None = None) -> Json:
-    ended = await edge.follower.end_of(run.run_id, within=within)
+    try:
+        ended = await edge.follower.end_of(run.run_id, within=within)
+    except NotFound as gone:  # rolled back, or deleted with its thread
+        return {"__error__": {"error": "RunDeleted", "message": str(gone)}}
     from graph.runtime.values import final_values  # noqa: PLC0415 - LangGraph loads late
 
     values: Json = await final_values(edge.rt, ended)

@@ -10,6 +10,8 @@ from graph.adapters.migrations import migrate
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:  # noqa: ARG001
     """Returns the names of the migrations it applied."""
-    applied = wiring.loop().run_until_complete(migrate(wiring.migration_url()))
+    applied = wiring.loop().run_until_complete(
+        migrate(wiring.migration_url(), dims=wiring.dims_of_embeddings())
+    )
     wiring.logger().info("migrated", extra={"applied": applied})
     return {"applied": applied}

@@ -16,6 +16,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     """Returns and logs what was done, as counts."""
     rt = wiring.runtime()
     keep_runs = settings().BATON_RUN_RETENTION_DAYS * DAY
-    swept = asdict(wiring.loop().run_until_complete(sweep(rt.store, rt.queue, keep_runs=keep_runs)))
+    swept = asdict(wiring.loop().run_until_complete(sweep(rt, keep_runs=keep_runs)))
     wiring.logger().info("swept", extra=swept)
     return swept

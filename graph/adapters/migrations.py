@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 
+from graph.adapters.long_term.vectors import make_vectors
 from graph.errors import BadProject, Unavailable
 
 FOLDER = Path(__file__).parents[2] / "infra" / "migrations"
@@ -19,8 +20,11 @@ def numbered(folder: Path = FOLDER) -> list[Path]:
     return files
 
 
-async def migrate(database_url: str) -> list[str]:
-    """Apply what is missing, each in a transaction of its own; the names of what was applied."""
+async def migrate(database_url: str, *, dims: int | None = None) -> list[str]:
+    """Apply what is missing, each in a transaction of its own; the names of what was applied.
+
+    `dims` are those of the embeddings by which the long-term store finds its items, if it does.
+    """
     try:
         connection = await psycopg.AsyncConnection.connect(
             database_url, autocommit=True, connect_timeout=10
@@ -35,7 +39,8 @@ async def migrate(database_url: str) -> list[str]:
         )
         cursor = await connection.execute("SELECT name FROM migrations")
         done = {name for (name,) in await cursor.fetchall()}
-        return [await _apply(connection, file) for file in numbered() if file.stem not in done]
+        applied = [await _apply(connection, file) for file in numbered() if file.stem not in done]
+        return applied + (await make_vectors(connection, dims) if dims else [])
 
 
 async def _apply(connection: psycopg.AsyncConnection, file: Path) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from graph.adapters.store_config import StoreConfig, store_config
+from graph.adapters.upkeep import HOOKS, upkeep, version_of_entry
 from graph.errors import BadProject
-from graph.runtime.models import Json
+from graph.runtime.models import Json, Upkeep
 
 
 class Registry:
@@ -29,6 +31,8 @@ class Registry:
         self.path = Path(config_path).resolve()
         self._config = _read(self.path)
         self._graphs: dict[str, Any] = {}
+        self._upkeep: dict[str, Upkeep] = {}
+        self._auth: Any = None
         self._ready = False
 
     def names(self) -> Sequence[str]:
@@ -39,6 +43,20 @@ class Registry:
         """What checkpoints may hold beside the graphs' own state types: (module, name) pairs."""
         serde = (self._config.get("checkpointer") or {}).get("serde") or {}
         return tuple((str(m), str(n)) for m, n in serde.get("allowed_msgpack_modules") or ())
+
+    @property
+    def store_config(self) -> StoreConfig:
+        """The file's `store`, about the long-term store; raises BadProject."""
+        return store_config(self._config.get("store"), self.named)
+
+    def named(self, target: str) -> Any:
+        """What "./file.py:name" names; raises BadProject."""
+        path, _, name = target.rpartition(":")
+        self._prepare()
+        try:
+            return getattr(_module(self.path.parent / path), name)
+        except Exception as error:
+            raise BadProject(f"{target} cannot be loaded: {error!r}") from error
 
     @property
     def env(self) -> dict[str, str]:
@@ -68,12 +86,50 @@ class Registry:
         except Exception as error:
             raise BadProject(f"graph {graph_id!r}: its factory raised {error!r}") from error
 
+    def version(self, graph_id: str) -> str | None:
+        """What the graph's entry says, or a hash of the file that the graph is in."""
+        return version_of_entry(self._config["graphs"].get(graph_id), self.path.parent)
+
+    def upkeep(self, graph_id: str) -> Upkeep:
+        if graph_id not in self._upkeep:
+            spec = self._config["graphs"].get(graph_id)
+            entry = spec if isinstance(spec, dict) else {}
+            hooks = {
+                name: self._named(str(entry[name]), f"graph {graph_id!r}: {name} ({entry[name]})")
+                for name in HOOKS
+                if name in entry
+            }
+            self._upkeep[graph_id] = upkeep(graph_id, entry, self.version(graph_id), hooks)
+        return self._upkeep[graph_id]
+
+    @property
+    def has_auth(self) -> bool:
+        """Whatever it is: one that cannot be loaded lets nobody in."""
+        return self._config.get("auth") is not None
+
+    def auth(self) -> Any:
+        """The project's `auth`, an object of LangGraph's Auth; raises BadProject."""
+        if self._auth is None:
+            spec = self._config.get("auth")
+            target = spec.get("path") if isinstance(spec, dict) else None
+            if not isinstance(target, str) or ":" not in target:
+                raise BadProject(f'{self.path}: auth must be {{"path": "./file.py:variable"}}')
+            found = self._named(target, f"auth ({target})")
+            if not hasattr(found, "_authenticate_handler"):
+                raise BadProject(f"auth ({target}) is a {type(found).__name__}, not an Auth")
+            self._auth = found
+        return self._auth
+
     def _import(self, graph_id: str) -> Any:
         spec = self._config["graphs"][graph_id]
-        target = spec["path"] if isinstance(spec, dict) else spec
-        path, _, name = str(target).rpartition(":")
+        target = str(spec["path"] if isinstance(spec, dict) else spec)
+        made = self._named(target, f"graph {graph_id!r} ({target})")
+        return made if _is_factory(made) else _compiled(made, graph_id)
+
+    def _named(self, target: str, where: str) -> Any:
+        """What `./file.py:variable` names; raises BadProject that says where it is asked for."""
+        path, _, name = target.rpartition(":")
         self._prepare()
-        where = f"graph {graph_id!r} ({target})"
         try:
             module = _module(self.path.parent / path) if path.endswith(".py") else _named(path)
         except FileNotFoundError as error:
@@ -82,8 +138,7 @@ class Registry:
             raise BadProject(f"{where} does not import: {error!r}") from error
         if not hasattr(module, name):
             raise BadProject(f"{where}: {path} has no {name!r}")
-        made = getattr(module, name)
-        return made if _is_factory(made) else _compiled(made, graph_id)
+        return getattr(module, name)
 
     def _prepare(self) -> None:
         """Make the project importable, and its `env` seen, before its first graph loads."""

@@ -25,7 +25,11 @@ class SocketQueue:
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     async def send(self, job: StepJob, *, owner: str, delay: float = 0.0) -> None:
-        message = {"body": encode(job), "group": owner, "delay": delay}
+        await self.post(encode(job), owner=owner, delay=delay)
+
+    async def post(self, body: str, *, owner: str, delay: float = 0.0) -> None:
+        """Send any message."""
+        message = {"body": body, "group": owner, "delay": delay}
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         async with self._lock():
             try:

@@ -32,7 +32,11 @@ class SqsQueue:
         self._making = threading.Lock()
 
     async def send(self, job: StepJob, *, owner: str, delay: float = 0.0) -> None:
-        request: dict[str, Any] = {"QueueUrl": self.url, "MessageBody": encode(job)}
+        await self.post(encode(job), owner=owner, delay=delay)
+
+    async def post(self, body: str, *, owner: str, delay: float = 0.0) -> None:
+        """Send any message."""
+        request: dict[str, Any] = {"QueueUrl": self.url, "MessageBody": body}
         if delay > 0:
             request["DelaySeconds"] = min(math.ceil(delay), LONGEST_DELAY)
         if self.fair:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from graph import PermanentFailure
-from graph.iam import token_maker
+from graph.iam import password_maker
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -46,10 +46,12 @@ async def rows(statement: str, values: Mapping[str, Any]) -> list[DictRow]:
 async def connect(database_url: str) -> Connection:
     """A connection of the caller's own, fit for a transaction-pooling proxy.
 
-    With DATABASE_IAM it logs in by a token, as Baton's functions do.
+    With DATABASE_IAM or DATABASE_SECRET_ARN it logs in as Baton's functions do.
     """
     iam = os.environ.get("DATABASE_IAM", "").lower() in ("1", "true", "yes", "on")
-    password: dict[str, Any] = {"password": token_maker(database_url)()} if iam else {}
+    secret_arn = os.environ.get("DATABASE_SECRET_ARN", "")
+    ask = password_maker(database_url, iam=iam, secret_arn=secret_arn)
+    password: dict[str, Any] = {"password": ask()} if ask else {}
     return await psycopg.AsyncConnection.connect(
         database_url,
         autocommit=True,

@@ -1,34 +1,29 @@
-"""Facts an owner wants remembered, over all threads."""
+"""Facts an owner wants remembered, over all threads, in the long-term store."""
 
-from graph.agents import database
+from langgraph.store.base import BaseStore, SearchItem
 
-REMEMBER = """
-INSERT INTO memories (effect_key, owner, fact) VALUES (%(effect_key)s, %(owner)s, %(fact)s)
-ON CONFLICT (effect_key) DO NOTHING
-RETURNING fact
-"""
-
-# Those that share a word with the query first, then the newest.
-RECALL = """
-WITH terms AS (
-    SELECT regexp_replace(
-               plainto_tsquery('english', %(query)s)::text, ' (&|<->|<\\d+>) ', ' | ', 'g'
-           )::tsquery AS any_word
-)
-SELECT fact FROM memories, terms
- WHERE owner = %(owner)s
- ORDER BY ts_rank(words, any_word) DESC, remembered_at DESC
- LIMIT %(limit)s
-"""
+FACTS = ("memories",)
+NEWEST = 200  # facts that are looked through where the store cannot search by meaning
 
 
-async def remember(fact: str, *, owner: str, effect_key: str) -> None:
-    """Keep a fact; one effect key keeps at most one."""
-    values = {"effect_key": effect_key, "owner": owner, "fact": fact}
-    await database.rows(REMEMBER, values)
+async def remember(store: BaseStore, fact: str, *, key: str) -> None:
+    """Keep a fact; one key keeps one."""
+    await store.aput(FACTS, key, {"text": fact})
 
 
-async def recall(query: str, limit: int, *, owner: str) -> list[str]:
-    """The owner's facts, those nearest to the query first."""
-    values = {"query": query, "owner": owner, "limit": limit}
-    return [row["fact"] for row in await database.rows(RECALL, values)]
+async def recall(store: BaseStore, query: str, limit: int) -> list[str]:
+    """Facts, those nearest to the query first: by meaning, else by the words they share."""
+    found = await store.asearch(FACTS, query=query or None, limit=NEWEST)
+    if any(item.score is not None for item in found):
+        return [_fact(item) for item in found[:limit]]
+    newest = sorted(found, key=lambda item: item.updated_at, reverse=True)
+    words = _stems(query)
+    return [_fact(i) for i in sorted(newest, key=lambda i: -len(words & _stems(_fact(i))))][:limit]
+
+
+def _fact(item: SearchItem) -> str:
+    return str(item.value["text"])
+
+
+def _stems(text: str) -> set[str]:
+    return {word.strip(".,;:!?'\"()").rstrip("s") for word in text.lower().split() if len(word) > 2}

@@ -1,19 +1,21 @@
-"""Research over the user's documents: plan, search, decide whether to search more, write.
+"""Research over the user's documents: plan, search, weigh and decide, write.
 
-Each node is one superstep. The state is plain JSON, so any invocation can go on from it.
+A person is asked when sources conflict. Each node is one superstep. The state is
+plain JSON, so any invocation can go on from it.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import interrupt
 from pydantic import BaseModel, Field
 
 from graph import PermanentFailure
-from graph.agents import documents
+from graph.agents import documents, sources
+from graph.agents.sources import Conflict, Note, Weight
 from graph.llm import claude
 
 SYSTEM = (
@@ -23,14 +25,6 @@ SYSTEM = (
 PASSAGES = 4  # per query
 
 Find = Callable[[str, int], Awaitable[list[documents.Passage]]]
-
-
-class Note(TypedDict):
-    """A passage that was found."""
-
-    path: str
-    heading: str
-    text: str
 
 
 def append(old: list[Note], new: list[Note] | None) -> list[Note]:
@@ -52,6 +46,10 @@ class State(TypedDict, total=False):
     searched: list[str]
     notes: Annotated[list[Note], append]
     rounds: int
+    weights: dict[str, str]  # of notes, by their number
+    conflicts: list[dict[str, Any]]  # that nobody has settled yet
+    settled: list[list[int]]  # notes that a person has chosen among
+    problem: str  # with the person's last answer, if it could not be understood
     report: str
     model: str  # who answered last
 
@@ -60,6 +58,7 @@ class Context(BaseModel):
     """What a run may set."""
 
     max_rounds: int = Field(default=3, ge=1, le=10)
+    ask_human: bool = True  # when notes conflict; else the report says that they do
 
 
 class Plan(BaseModel):
@@ -68,9 +67,16 @@ class Plan(BaseModel):
     queries: list[str] = Field(min_length=1, max_length=4)
 
 
-class Decision(BaseModel):
-    """Say whether the notes are enough to answer; if not, give queries not yet searched."""
+class Weighing(BaseModel):
+    """Weigh the notes, name those that conflict, and say whether they are enough to answer.
 
+    If they are not enough, give queries not yet searched.
+    """
+
+    weights: list[Weight] = Field(max_length=100, description="of each note")
+    conflicts: list[Conflict] = Field(
+        default_factory=list, max_length=5, description="only of notes that matter"
+    )
     enough: bool
     queries: list[str] = Field(default_factory=list, max_length=4)
 
@@ -86,6 +92,10 @@ async def plan(state: State) -> State:
         "searched": [],
         "notes": None,  # type: ignore[typeddict-item] # the reducer's way to start over
         "rounds": 0,
+        "weights": {},
+        "conflicts": [],
+        "settled": [],
+        "problem": "",
         "report": "",
         "model": reply.model,
     }
@@ -108,47 +118,75 @@ async def search(state: State, *, find: Find) -> State:
 
 
 async def decide(state: State, runtime: Runtime[Context]) -> State:
-    """Choose what to search next; nothing, when it is enough or the rounds are used up."""
-    if state["rounds"] >= (runtime.context or Context()).max_rounds:
+    """Weigh the notes and choose what to search next; nothing, when it is enough."""
+    last = state["rounds"] >= (runtime.context or Context()).max_rounds
+    notes = len(state["notes"])
+    if last and not notes:
         return {"queries": []}
-    reply = await claude.ask(_material(state), Decision, system=SYSTEM)
-    queries = [] if reply.value.enough else reply.value.queries
+    reply = await claude.ask(_material(state), Weighing, system=SYSTEM)
+    found = reply.value
+    queries = [] if last or found.enough else found.queries
     return {
+        "weights": sources.weighed(state.get("weights", {}), found.weights, notes),
+        "conflicts": sources.unsettled(found.conflicts, state.get("settled", []), notes),
         "queries": [query for query in queries if query not in state["searched"]],
         "model": reply.model,
     }
 
 
-def next_node(state: State) -> Literal["search", "write"]:
-    """Search as long as there is something to look up."""
-    return "search" if state["queries"] else "write"
+def next_node(state: State, runtime: Runtime[Context]) -> Literal["search", "ask", "write"]:
+    """Search as long as there is something to look up; then a person settles what conflicts."""
+    if state["queries"]:
+        return "search"
+    asks = (runtime.context or Context()).ask_human
+    return "ask" if asks and state.get("conflicts") else "write"
+
+
+def ask(state: State) -> State:
+    """Have a person say which notes to trust; an answer without a sense is asked for again."""
+    conflict, *others = state["conflicts"]
+    answer = interrupt(sources.question(conflict, state["notes"], state["problem"]))
+    try:
+        rejected = sources.rejected(conflict, answer)
+    except ValueError as error:
+        return {"problem": str(error)}
+    return {
+        "problem": "",
+        "weights": state["weights"] | rejected,
+        # A note that is out conflicts with nothing any more.
+        "conflicts": [c for c in others if not rejected.keys() & set(map(str, c["notes"]))],
+        "settled": [*state["settled"], conflict["notes"]],
+    }
+
+
+def after_asking(state: State) -> Literal["ask", "write"]:
+    """One conflict at a time."""
+    return "ask" if state["conflicts"] else "write"
 
 
 async def write(state: State, runtime: Runtime[Context]) -> State:
     """Write the report from the notes, streaming its text, and say which model wrote it."""
-    if not state["notes"]:
+    if not sources.material(state["notes"], state.get("weights", {})):
         tried = "; ".join(state["searched"])
         text = f"Nothing in the indexed documents matches. Searched for: {tried}."
         return {"report": _sign(text, state["model"])}
     order = (
         "Write a report in Markdown that answers the question. "
-        "After each claim cite the note it rests on by its number, like [1]."
+        "After each claim cite the note it rests on by its number, like [1]. "
+        "Rest on strong notes before weak ones; where notes conflict, say so."
     )
     written = await claude.write(
         f"{_material(state)}\n\n{order}",
         system=SYSTEM,
         on_text=lambda piece: runtime.stream_writer({"text": piece}),
     )
-    report = _sign(written.text, written.model) + _sources(written.text, state["notes"])
+    report = _sign(written.text, written.model) + sources.cited(written.text, state["notes"])
     return {"report": report, "model": written.model}
 
 
 def _material(state: State) -> str:
-    notes = [
-        f'<note n="{n}" source="{note["path"]}: {note["heading"]}">\n{note["text"]}\n</note>'
-        for n, note in enumerate(state.get("notes", []), 1)
-    ]
     searched = [f"<searched>{query}</searched>" for query in state.get("searched", [])]
+    notes = sources.material(state.get("notes", []), state.get("weights", {}))
     return "\n".join([f"<question>{state['question']}</question>", *searched, *notes])
 
 
@@ -161,27 +199,19 @@ def _sign(text: str, model: str) -> str:
     return f"{text}\n\n*Written by {model}.*"
 
 
-def _sources(text: str, notes: list[Note]) -> str:
-    cited = {int(n) for n in re.findall(r"\[(\d+)\]", text)}
-    lines = [
-        f"- [{n}] {note['path']}: {note['heading']}"
-        for n, note in enumerate(notes, 1)
-        if n in cited
-    ]
-    return "\n\n## Sources\n\n" + "\n".join(lines) if lines else ""
-
-
 def build(find: Find = documents.search) -> StateGraph[State, Context, Question, State]:
     """The graph, over any search."""
     builder = StateGraph(State, context_schema=Context, input_schema=Question)
     builder.add_node("plan", plan)
     builder.add_node("search", partial(search, find=find))
     builder.add_node("decide", decide)
+    builder.add_node("ask", ask)
     builder.add_node("write", write)
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "search")
     builder.add_edge("search", "decide")
     builder.add_conditional_edges("decide", next_node)
+    builder.add_conditional_edges("ask", after_asking)
     builder.add_edge("write", END)
     return builder
 

@@ -15,10 +15,10 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, ValidationError
 
 from graph import PermanentFailure
+from graph.agents.long_results import shortened
+from graph.tool_calls import counted
 
 log = logging.getLogger("baton.tools")
-
-RESULT = 12_000  # characters of a result
 
 
 class CannotDo(Exception):
@@ -35,6 +35,7 @@ class Tool:
     failed: str  # what the model is told when it did not work
     timeout: float = 10.0  # seconds for each attempt
     retries: int = 0  # attempts after the first; what the tool does must bear it
+    topic: str = ""  # tools of one topic are offered together; those without one always
 
     def spec(self) -> dict[str, Any]:
         """The tool as chat models are told of it."""
@@ -46,10 +47,14 @@ class Tool:
 
 
 async def carry_out(tools: Mapping[str, Tool], call: ToolCall) -> ToolMessage:
-    """The result of a call, or what went wrong; a tool's interrupt or wish to wait passes."""
+    """The result of a call, or what went wrong; a tool's interrupt or wish to wait passes.
+
+    It counts towards the run's budget. A long result is cut, and kept to be read on.
+    """
     name, call_id = call["name"], str(call["id"])
     try:
-        result = await _run(tools, call)
+        with counted(name):
+            result = await shortened(await _run(tools, call), call_id)
     except CannotDo as why:
         return ToolMessage(str(why), tool_call_id=call_id, name=name, status="error")
     return ToolMessage(result, tool_call_id=call_id, name=name)
@@ -87,4 +92,4 @@ async def _attempt(tool: Tool, args: BaseModel) -> str:
     except Exception as error:  # the edge to tools' code: whatever one raises
         log.warning("tool failed", extra={"tool": tool.name}, exc_info=error)
         raise CannotDo(f"{tool.failed} ({type(error).__name__})") from error
-    return result if len(result) <= RESULT else f"{result[:RESULT]}\n(Cut at {RESULT} characters.)"
+    return result

@@ -6,11 +6,13 @@ What it changes outside goes under `effect_key()`, so that a step taken twice ch
 
 from typing import Literal
 
+from langgraph.store.base import BaseStore
 from pydantic import BaseModel, Field
 
 from graph import effect_key, owner
-from graph.agents import calculator, documents, fetch, memories, orders
+from graph.agents import calculator, documents, fetch, long_results, memories, orders
 from graph.agents.toolbox import CannotDo, Tool
+from graph.public_web import Refused
 
 PASSAGES = 4
 FACTS = 10
@@ -71,6 +73,15 @@ class Recall(Arguments):
     query: str = Field(max_length=200, description="what it is about")
 
 
+class ReadResult(Arguments):
+    """Read on in the long result of an earlier tool call."""
+
+    result_id: str = Field(
+        pattern=r"^[\w-]{1,100}$", description="as the cut result says it", examples=["toolu_01AB"]
+    )
+    start: int = Field(default=0, ge=0, description="the character to begin at")
+
+
 async def search_documents(args: SearchDocuments) -> str:
     """The best passages, each with its source."""
     found = await documents.search(args.query, PASSAGES)
@@ -107,20 +118,35 @@ async def fetch_page(args: FetchPage) -> str:
     """The page's text."""
     try:
         return await fetch.fetch(args.url)
-    except fetch.Refused as error:
+    except Refused as error:
         raise CannotDo(f"The page was not fetched: {error}") from None
 
 
 async def remember(args: Remember) -> str:
     """Keep a fact, once."""
-    await memories.remember(args.fact, owner=owner(), effect_key=effect_key())
+    await memories.remember(_store(), args.fact, key=effect_key())
     return f"Remembered: {args.fact}"
 
 
 async def recall(args: Recall) -> str:
     """The facts nearest to the query."""
-    facts = await memories.recall(args.query, FACTS, owner=owner())
+    facts = await memories.recall(_store(), args.query, FACTS)
     return "\n".join(f"- {fact}" for fact in facts) or "Nothing has been remembered yet."
+
+
+async def read_result(args: ReadResult) -> str:
+    """A part of a result that was too long to be sent whole."""
+    part = await long_results.read_on(args.result_id, args.start)
+    if part is None:
+        raise CannotDo(f"No long result {args.result_id} is kept here: call the tool again.")
+    return part
+
+
+def _store() -> BaseStore:
+    store = long_results.own_store()
+    if store is None:
+        raise CannotDo("There is no long-term store here: nothing can be remembered.")
+    return store
 
 
 def _tell(order: orders.Order | None, order_id: str) -> str:
@@ -136,6 +162,7 @@ TOOLS = (
         search_documents,
         failed="The documents cannot be searched now: answer without them and say so.",
         retries=1,
+        topic="documents",
     ),
     Tool(
         "look_up_order",
@@ -143,6 +170,7 @@ TOOLS = (
         look_up_order,
         failed="The orders cannot be read now: tell the user to ask again later.",
         retries=1,
+        topic="orders",
     ),
     Tool(
         "update_order",
@@ -150,8 +178,16 @@ TOOLS = (
         update_order,
         failed="Whether the order was changed is not known: look it up before anything else.",
         retries=1,
+        topic="orders",
     ),
-    Tool("calculate", Calculate, calculate, failed="It cannot be calculated.", timeout=2.0),
+    Tool(
+        "calculate",
+        Calculate,
+        calculate,
+        failed="It cannot be calculated.",
+        timeout=2.0,
+        topic="figures",
+    ),
     Tool(
         "fetch_page",
         FetchPage,
@@ -159,6 +195,7 @@ TOOLS = (
         failed="The page cannot be read: go on without it and say so.",
         timeout=20.0,
         retries=1,
+        topic="web",
     ),
     Tool(
         "remember",
@@ -168,4 +205,5 @@ TOOLS = (
         retries=1,
     ),
     Tool("recall", Recall, recall, failed="Nothing can be recalled now.", retries=1),
+    Tool("read_result", ReadResult, read_result, failed="It cannot be read now.", retries=1),
 )

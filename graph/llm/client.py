@@ -42,6 +42,17 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None]]"
             raise PermanentFailure(f"{message.model} declined to answer; rephrase the question")
 
 
+async def count_tokens(**request: Any) -> int | None:
+    """A prompt's tokens by the API's count; None where it does not count, or not now."""
+    import anthropic  # noqa: PLC0415
+
+    try:
+        async with _api() as api:
+            return (await api.messages.count_tokens(model=model(), **request)).input_tokens
+    except (anthropic.APIError, RetryLater):  # Ollama and llama.cpp have no such endpoint
+        return None
+
+
 def model() -> str:
     """The model that is asked: BATON_MODEL, or the default."""
     return os.environ.get("BATON_MODEL") or DEFAULT_MODEL

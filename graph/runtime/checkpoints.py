@@ -14,10 +14,11 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from graph.runtime.codec import Codec, Decoded
+from graph.runtime.codec import Codec, Decoded, Known
 from graph.runtime.models import CheckpointRow, Rows, Stored
 from graph.runtime.ports import CheckpointStore
 
@@ -36,6 +37,15 @@ def _widened(serde: SerializerProtocol, types: frozenset[tuple[str, ...]]) -> Se
     """The serializer that builds these types, too: made once for a graph, not for each step."""
     saver: BaseCheckpointSaver[int] = BaseCheckpointSaver(serde=serde)
     return saver.with_allowlist(types).serde
+
+
+def codec_for(graph: Any, serde: SerializerProtocol) -> Codec:
+    """A codec that builds the types that the graph's state may hold, where functions do."""
+    types = getattr(graph, "_serde_allowlist", None)
+    if not STRICT_MSGPACK_ENABLED or types is None:
+        return Codec(serde)
+    hashed: Any = serde  # by identity
+    return Codec(_widened(hashed, frozenset(types)))
 
 
 def config_of(thread_id: str, ns: str, checkpoint_id: str | None) -> RunnableConfig:
@@ -120,15 +130,16 @@ class Checkpoints(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         thread_id, ns, parent_id = address(config)
-        row, blobs = self.codec.encode(
+        added = self.codec.encode(
             ns,
             checkpoint,
             get_serializable_checkpoint_metadata(config, metadata),
             parent_id,
             new_versions=new_versions,
-            known={},
+            known=Known(),
         )
-        await self.store.put(thread_id, Rows(checkpoints=(row,), blobs=tuple(blobs)))
+        rows = Rows((added.row,), tuple(added.blobs), items=tuple(added.items))
+        await self.store.put(thread_id, rows)
         return config_of(thread_id, ns, checkpoint["id"])
 
     async def aput_writes(

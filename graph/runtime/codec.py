@@ -1,11 +1,12 @@
 """LangGraph's checkpoints to rows and back.
 
 A checkpoint's body is one msgpack map of plain data: everything but the channel values, small
-values inline, large ones as the hash of a blob that is stored once per thread.
+values inline, large ones as the hash of a blob that is stored once per thread. Long lists are
+spans of items, which stand in the row beside the body.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -18,14 +19,16 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from graph.runtime.models import BlobRow, CheckpointRow, Stored, WriteRow
+from graph.runtime.lists import Grown, Log, cut, logged, may_grow
+from graph.runtime.models import BlobRow, CheckpointRow, ItemRow, Stored, WriteRow
 
 END = "__end__"  # where a functional entrypoint leaves what it returned
 ROOT = "__root__"  # where a state that is not a dict is
 BRANCH = "branch:to:"  # the channel that makes a node run
 SENDS = "__pregel_tasks"
 INLINE_BYTES = 1024
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)  # the first had no lists
 
 
 class Packed(NamedTuple):
@@ -36,16 +39,33 @@ class Packed(NamedTuple):
     blob_id: bytes | None = None
 
 
-Known = dict[tuple[str, Any], Packed]  # (channel, version) -> value, so it is not packed twice
+Form = Packed | Log
+Forms = dict[str, tuple[Any, Form]]  # channel -> its version, and the value as stored
+
+
+@dataclass(slots=True)
+class Known:
+    """Checkpoints that were read or made, by namespace and id: what they hold is stored."""
+
+    forms: dict[tuple[str, str], Forms] = field(default_factory=dict)
+    grown: Grown = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A checkpoint read back and the packed form of its values."""
+    """A checkpoint read back."""
 
     checkpoint: Checkpoint
     writes: list[PendingWrite]
-    known: Known
+
+
+@dataclass(slots=True)
+class Added:
+    """What a checkpoint adds to the store."""
+
+    row: CheckpointRow
+    blobs: list[BlobRow]
+    items: list[ItemRow]
 
 
 class Codec:
@@ -68,65 +88,73 @@ class Codec:
         *,
         new_versions: ChannelVersions,
         known: Known,
-    ) -> tuple[CheckpointRow, list[BlobRow]]:
-        """The row and the blobs it adds.
-
-        A value that is not in `new_versions` and is known is taken as it was stored.
-        """
-        inline: dict[str, tuple[str, bytes]] = {}
-        stored: dict[str, tuple[str, bytes]] = {}
-        added: list[BlobRow] = []
+    ) -> Added:
+        """The row and what it adds; what is known of its parent is taken as it was stored."""
+        base = known.forms.get((ns, parent_id or ""), {})
+        forms: Forms = {}
+        blobs: list[BlobRow] = []
+        items: list[ItemRow] = []
         for channel, value in checkpoint["channel_values"].items():
-            key = (channel, checkpoint["channel_versions"].get(channel))
-            packed = None if channel in new_versions else known.get(key)
-            if packed is None:
-                packed = known[key] = self.pack(value)
-                if packed.blob_id is not None:
-                    added.append(BlobRow(packed.blob_id, packed.kind, packed.data))
-            if packed.blob_id is None:
-                inline[channel] = (packed.kind, packed.data)
-            else:
-                stored[channel] = (packed.kind, packed.blob_id)
+            version = checkpoint["channel_versions"].get(channel)
+            was, form = base.get(channel, (None, None))
+            if form is None or channel in new_versions or was != version:
+                form, new = self._form(channel, value, form, known.grown)
+                if isinstance(new, ItemRow):
+                    items.append(new)
+                elif new is not None:
+                    blobs.append(new)
+            forms[channel] = (version, form)
+        known.forms[ns, checkpoint["id"]] = forms
         rest = {k: v for k, v in checkpoint.items() if k != "channel_values"}
-        body = ormsgpack.packb(
-            {"format": FORMAT, "rest": rest, "inline": inline, "stored": stored},
-            option=ormsgpack.OPT_NON_STR_KEYS,
-        )
-        blob_ids = tuple(blob_id for _, blob_id in stored.values())
-        row = CheckpointRow(ns, checkpoint["id"], parent_id, dict(metadata), body, blob_ids)
-        return row, added
+        return Added(_row(ns, rest, metadata, parent_id, forms), blobs, items)
 
-    def decode(self, stored: Stored) -> Decoded:
-        body = ormsgpack.unpackb(stored.row.body, option=ormsgpack.OPT_NON_STR_KEYS)
-        if body["format"] != FORMAT:
-            raise ValueError(f"checkpoint {stored.row.checkpoint_id} has an unknown format")
-        packed = {c: Packed(kind, data) for c, (kind, data) in body["inline"].items()}
-        for channel, (kind, blob_id) in body["stored"].items():
-            packed[channel] = Packed(kind, stored.blobs[blob_id].data, blob_id)
-        checkpoint: Checkpoint = body["rest"]
-        checkpoint["channel_values"] = {c: self.unpack(p) for c, p in packed.items()}
-        versions = checkpoint["channel_versions"]
-        return Decoded(
-            checkpoint=checkpoint,
-            writes=[
-                (w.task_id, w.channel, self.unpack(w))
-                for w in sorted(stored.writes, key=lambda w: (w.task_path, w.task_id, w.idx))
-            ],
-            known={(c, versions.get(c)): p for c, p in packed.items()},
-        )
+    def _form(
+        self, channel: str, value: Any, base: Form | None, grown: Grown
+    ) -> tuple[Form, BlobRow | ItemRow | None]:
+        """A value as stored, and the row that it needs."""
+        if may_grow(value) and channel != SENDS:
+            log = base if isinstance(base, Log) else None
+            if found := logged(value, log, grown, self.serde):
+                return found
+        packed = self.pack(value)
+        if packed.blob_id is None:
+            return packed, None
+        return packed, BlobRow(packed.blob_id, packed.kind, packed.data)
 
-    def pending_nodes(self, stored: Stored) -> list[str]:
+    def forms(self, stored: Stored, known: Known) -> Forms:
+        """The values as stored."""
+        place = (stored.row.ns, stored.row.checkpoint_id)
+        if place not in known.forms:
+            body = _body(stored.row)
+            forms: dict[str, Form] = {c: Packed(*small) for c, small in body["inline"].items()}
+            for channel, (kind, blob_id) in body["stored"].items():
+                forms[channel] = Packed(kind, stored.blobs[blob_id].data, blob_id)
+            for channel, spans in stored.row.lists.items():
+                forms[channel] = Log(spans, tuple(cut(span, stored.items) for span in spans))
+                known.grown |= {
+                    (name, stop) for name, _, stop in spans if stored.ends.get(name, stop) > stop
+                }
+            versions = body["rest"]["channel_versions"]
+            known.forms[place] = {c: (versions.get(c), form) for c, form in forms.items()}
+        return known.forms[place]
+
+    def decode(self, stored: Stored, known: Known | None = None) -> Decoded:
+        forms = self.forms(stored, known or Known())
+        checkpoint: Checkpoint = _body(stored.row)["rest"]
+        checkpoint["channel_values"] = {c: self.read(form) for c, (_, form) in forms.items()}
+        writes = sorted(stored.writes, key=lambda w: (w.task_path, w.task_id, w.idx))
+        return Decoded(checkpoint, [(w.task_id, w.channel, self.unpack(w)) for w in writes])
+
+    def pending_nodes(self, stored: Stored, known: Known) -> list[str]:
         """The nodes that the next superstep runs, as far as the checkpoint names them."""
-        body = ormsgpack.unpackb(stored.row.body, option=ormsgpack.OPT_NON_STR_KEYS)
-        nodes = [c.removeprefix(BRANCH) for c in body["inline"] if c.startswith(BRANCH)]
-        if SENDS in body["inline"]:
-            sends = self.unpack(Packed(*body["inline"][SENDS]))
-        elif SENDS in body["stored"]:
-            kind, blob_id = body["stored"][SENDS]
-            sends = self.unpack(Packed(kind, stored.blobs[blob_id].data))
-        else:
-            sends = []
+        forms = self.forms(stored, known)
+        nodes = [c.removeprefix(BRANCH) for c in forms if c.startswith(BRANCH)]
+        sends = self.read(forms[SENDS][1]) if SENDS in forms else []
         return nodes + [send.node for send in sends]
+
+    def read(self, form: Form) -> Any:
+        """The value that is stored so."""
+        return form.read(self.serde) if isinstance(form, Log) else self.unpack(form)
 
     def unpack(self, packed: Packed | WriteRow) -> Any:
         return self.serde.loads_typed((packed.kind, packed.data))
@@ -151,6 +179,38 @@ class Codec:
             )
             for idx, (channel, value) in enumerate(writes)
         ]
+
+
+def _row(
+    ns: str,
+    rest: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    parent_id: str | None,
+    forms: Forms,
+) -> CheckpointRow:
+    inline: dict[str, tuple[str, bytes]] = {}
+    stored: dict[str, tuple[str, bytes]] = {}
+    lists = {}
+    for channel, (_, form) in forms.items():
+        if isinstance(form, Log):
+            lists[channel] = form.spans
+        elif form.blob_id is None:
+            inline[channel] = (form.kind, form.data)
+        else:
+            stored[channel] = (form.kind, form.blob_id)
+    body = ormsgpack.packb(
+        {"format": FORMAT, "rest": rest, "inline": inline, "stored": stored},
+        option=ormsgpack.OPT_NON_STR_KEYS,
+    )
+    blob_ids = tuple(blob_id for _, blob_id in stored.values())
+    return CheckpointRow(ns, rest["id"], parent_id, dict(metadata), body, blob_ids, lists)
+
+
+def _body(row: CheckpointRow) -> dict[str, Any]:
+    body: dict[str, Any] = ormsgpack.unpackb(row.body, option=ormsgpack.OPT_NON_STR_KEYS)
+    if body["format"] not in FORMATS:
+        raise ValueError(f"checkpoint {row.checkpoint_id} has an unknown format")
+    return body
 
 
 def visible_values(checkpoint: Checkpoint) -> Any:

@@ -19,8 +19,10 @@ from graph.runtime.rendering import to_json
 log = logging.getLogger("baton.events")
 
 Tell = Callable[[Sequence[Event]], Awaitable[None]]
+Show = Callable[[Sequence[Event]], list[Event]]  # the events with their numbers
 GATHER = 0.01  # seconds that the first of a batch waits for others
 PAUSE = 0.25  # seconds between two batches: at most four a second
+FRAME = 0.04  # seconds between two that are shown in this process, before they are written
 NEEDED = ("tasks", "updates")  # what a step is driven by, asked for or not
 MODES = ("values", "updates", "messages", "custom", "debug", "tasks", "checkpoints")  # LangGraph's
 PARTIAL = "messages/partial"
@@ -52,6 +54,7 @@ class StepEvents:
         self._messages: dict[str, BaseMessage] = {}
         self._began = False  # the root graph's first task did
         self._outcome = False  # a task of the root graph has one
+        self._shown: list[Event] = []  # and not written yet
         self._wake, self._over = asyncio.Event(), asyncio.Event()
         if self.asked and claim.attempts > 1:
             again = {"run_id": run.run_id, "attempt": claim.attempts}
@@ -83,21 +86,26 @@ class StepEvents:
         if not self.asked or ending is Ending.AGAIN:
             return None
         whole = ending.completes_step
-        return tuple(t.event() for t in self._pending if whole or t.live or t.of_input)
+        left = (t.event() for t in self._pending if whole or t.live or t.of_input)
+        return (*self._shown, *left)
 
     @contextlib.asynccontextmanager
-    async def flowing(self, tell: Tell) -> AsyncIterator[None]:
-        """Tell what is live while the block lasts; raises what `tell` raised, at its end."""
+    async def flowing(self, tell: Tell, show: Show | None = None) -> AsyncIterator[None]:
+        """Tell what is live while the block lasts; raises what `tell` raised, at its end.
+
+        What is shown at once is written with the next batch, under the numbers it was shown by.
+        """
         if not self.subgraphs and not self.asked & {"messages", "messages-tuple", "custom"}:
             yield
             return
-        flow = asyncio.create_task(self._flow(tell))
+        flows = [self._show(show), self._write(tell)] if show else [self._flow(tell)]
+        flowing = [asyncio.create_task(flow) for flow in flows]
         try:
             yield
         finally:
             self._over.set()
             self._wake.set()
-            await flow  # not cancelled: that would break the statement's connection
+            await asyncio.gather(*flowing)  # not cancelled: that would break the connection
 
     async def _flow(self, tell: Tell) -> None:
         while not self._over.is_set():
@@ -105,6 +113,18 @@ class StepEvents:
             if not await self._ends_within(GATHER):
                 await tell(self._live())
                 await self._ends_within(PAUSE - GATHER)
+
+    async def _show(self, show: Show) -> None:
+        while not self._over.is_set():
+            await self._wake.wait()
+            self._shown += show(self._live())
+            await self._ends_within(FRAME)
+
+    async def _write(self, tell: Tell) -> None:
+        while not await self._ends_within(PAUSE):
+            if self._shown:
+                written, self._shown = self._shown, []
+                await tell(written)
 
     async def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

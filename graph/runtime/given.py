@@ -6,11 +6,13 @@ from langgraph.types import Command, Send
 
 from graph.ceilings import raises_budget
 from graph.effects import PATHS, SEQ
+from graph.errors import NotFound
 from graph.owners import OWNER
 from graph.runtime.models import Claim, Json, Run
 from graph.runtime.step_saver import StepSaver
 
 RECURSION_LIMIT = 10_007  # LangGraph's own default
+STRICT = "__pregel_strict_resume"  # LangGraph's own: refuse an answer to what is not asked
 RESERVED = ("__", "thread_id", "checkpoint_", "baton_")
 
 
@@ -20,12 +22,17 @@ def graph_input(run: Run) -> Any:
         return None
     command = run.kwargs.get("command")
     if command and not raises_budget(command):
-        return Command(
-            update=command.get("update"),
-            resume=command.get("resume"),
-            goto=_targets(command.get("goto") or []),
-        )
+        return as_command(command)
     return run.kwargs.get("input")
+
+
+def as_command(said: Json) -> Command[Any]:
+    """LangGraph's Command of a client's."""
+    return Command(
+        update=said.get("update"),
+        resume=said.get("resume"),
+        goto=_targets(said.get("goto") or []),
+    )
 
 
 def _targets(goto: Any) -> list[Any]:
@@ -54,12 +61,24 @@ def graph_config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
     }
     if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):
         configurable["checkpoint_id"] = checkpoint_id
+    if run.kwargs.get("strict_resume"):
+        configurable[STRICT] = True
     return {
         "configurable": configurable,
         "metadata": {**run.metadata, "run_id": run.run_id},
         "recursion_limit": _limit(graph, run),
         **{k: asked[k] for k in ("tags", "max_concurrency") if k in asked},
     }
+
+
+def check_start(claim: Claim, run: Run) -> None:
+    """Raises NotFound when the checkpoint is gone that the run starts from.
+
+    LangGraph would begin with an empty state.
+    """
+    checkpoint_id = run.kwargs.get("checkpoint_id")
+    if checkpoint_id and not run.input_applied and claim.stored is None:
+        raise NotFound(f"checkpoint {checkpoint_id}, where the run was to start, is gone")
 
 
 def steps_taken(graph: Any, claim: Claim, run: Run) -> int:

@@ -8,12 +8,22 @@ import orjson
 
 from graph.runtime.models import Json
 
+DEEPEST = 200  # levels; orjson takes 254
+
 
 def to_json(value: Any) -> bytes:
     """JSON text of any value a graph may hold: messages, models, dataclasses, sets, bytes.
 
-    What has no JSON form becomes its `str`.
+    What has no JSON form becomes its `str`, an integer beyond 64 bits the nearest float, and what
+    lies too deep "...".
     """
+    try:
+        return _dumps(value)
+    except TypeError:  # too large an integer, or too deep
+        return _dumps(_narrowed(value))
+
+
+def _dumps(value: Any) -> bytes:
     return orjson.dumps(
         value, default=_default, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
     )
@@ -51,3 +61,19 @@ def _default(value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "replace")
     return str(value)
+
+
+def _narrowed(value: Any, level: int = 0) -> Any:
+    """The value with nothing in it that JSON text could not be made of."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 2**1000 else str(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if level == DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {_narrowed(k, level): _narrowed(v, level + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
+        return [_narrowed(part, level + 1) for part in value]
+    made = _default(value)
+    return value if isinstance(made, str) else _narrowed(made, level + 1)

@@ -5,7 +5,7 @@ finished siblings did while others still run.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -21,8 +21,17 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from graph.effects import task_path as path_of
 from graph.runtime.checkpoints import Checkpoints, address, config_of
 from graph.runtime.codec import Decoded, Known
-from graph.runtime.models import BlobRow, CheckpointRow, Claim, Rows, Stored, WriteRow
+from graph.runtime.models import (
+    NO_ROWS,
+    CheckpointRow,
+    Claim,
+    ItemRow,
+    Rows,
+    Stored,
+    WriteRow,
+)
 from graph.runtime.ports import CheckpointStore
+from graph.runtime.versions import VERSION, version_of
 
 ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
 NULL_TASK = "00000000-0000-0000-0000-000000000000"
@@ -37,34 +46,43 @@ class StepSaver(Checkpoints):
     """
 
     def __init__(
-        self, store: CheckpointStore, claim: Claim, *, serde: SerializerProtocol | None = None
+        self,
+        store: CheckpointStore,
+        claim: Claim,
+        *,
+        serde: SerializerProtocol | None = None,
+        known: Known | None = None,
+        carried: Rows = NO_ROWS,
     ) -> None:
         super().__init__(store, serde=serde)
         self.claim = claim
         self.paths: dict[str, str] = {}  # see graph/effects.py
+        self.meet_nested: Callable[[str, Stored], None] = _welcome
         self._loop = asyncio.get_running_loop()
-        self._known: dict[str, Known] = {}
+        self.known = Known() if known is None else known
         self._checkpoints: dict[tuple[str, str], CheckpointRow] = {}
-        self._blobs: dict[bytes, BlobRow] = {}
+        self._blobs = {blob.blob_id: blob for blob in carried.blobs}
+        self._carried = list(carried.items)  # to be stored with the first root checkpoint
+        self._versions: dict[str, str | None] = {}  # of the graph, by checkpoints seen
+        self._items: dict[str, list[ItemRow]] = {}  # by the checkpoint that added them
         self._writes: dict[tuple[str, str, str, int], WriteRow] = {}
         self._kept: set[Any] = set()  # rows that are in the store already
-        self._seen: dict[bytes, BlobRow] = {}
-        if claim.stored is not None:
-            self._seen.update(claim.stored.blobs)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread_id, ns, checkpoint_id = address(config)
         if ns:
             nested = "|" in ns
             self.paths.setdefault(ns, path_of(config.get("metadata") or {}, nested=nested))
-        stored = self._own(ns, checkpoint_id) or await self._read(ns, checkpoint_id)
-        return None if stored is None else self._tuple(thread_id, stored.row, self._decode(stored))
+        stored = self._own(ns, checkpoint_id)
+        if stored is None and (stored := await self._read(ns, checkpoint_id)) and ns:
+            self.meet_nested(ns, stored)
+        if stored is None:
+            return None
+        self._versions[stored.row.checkpoint_id] = version_of(stored.row.metadata)
+        return self._tuple(thread_id, stored.row, self._decode(stored))
 
     def _decode(self, stored: Stored) -> Decoded:
-        decoded = super()._decode(stored)
-        self._seen.update(stored.blobs)
-        self._known.setdefault(stored.row.ns, {}).update(decoded.known)
-        return decoded
+        return self.codec.decode(stored, self.known)
 
     async def aput(
         self,
@@ -96,18 +114,25 @@ class StepSaver(Checkpoints):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         thread_id, ns, parent_id = address(config)
-        row, blobs = self.codec.encode(
+        told = dict(get_serializable_checkpoint_metadata(config, metadata))
+        if VERSION not in told and (version := self._versions.get(parent_id or "")):
+            told[VERSION] = version  # an edit's state is of the version it is based on
+        added = self.codec.encode(
             ns,
             checkpoint,
-            get_serializable_checkpoint_metadata(config, metadata),
+            told,
             parent_id,
             new_versions=new_versions,
-            known=self._known.setdefault(ns, {}),
+            known=self.known,
         )
-        self._checkpoints[ns, row.checkpoint_id] = row
-        self._blobs.update((blob.blob_id, blob) for blob in blobs)
-        self._seen.update((blob.blob_id, blob) for blob in blobs)
-        return config_of(thread_id, ns, row.checkpoint_id)
+        checkpoint_id = added.row.checkpoint_id
+        self._checkpoints[ns, checkpoint_id] = added.row
+        self._blobs.update((blob.blob_id, blob) for blob in added.blobs)
+        self._items[checkpoint_id] = added.items
+        if not ns:
+            self._items[checkpoint_id] = [*self._carried, *added.items]
+            self._carried.clear()
+        return config_of(thread_id, ns, checkpoint_id)
 
     def put_writes(
         self,
@@ -138,11 +163,21 @@ class StepSaver(Checkpoints):
         }
 
     @property
+    def root_writes(self) -> list[WriteRow]:
+        """What the root graph's tasks wrote in this step."""
+        return [w for w in self._writes.values() if not w.ns and w.task_id != NULL_TASK]
+
+    def has_answered(self, task_id: str) -> bool:
+        """Whether a task of the root graph, or a graph nested in it, took an answer."""
+        taken = (w for w in self._writes.values() if w.channel == RESUME)
+        return any(task_id == w.task_id or task_id in w.ns for w in taken)
+
+    @property
     def progressed(self) -> bool:
         """Whether a task has finished, or a nested graph has taken a step."""
         steps = (row for row in self._checkpoints.values() if row.ns)
         return any(row.metadata.get("source") == "loop" for row in steps) or any(
-            _is_outcome(w) and w.task_id != NULL_TASK for w in self._open_writes()
+            is_outcome(w) and w.task_id != NULL_TASK for w in self._open_writes()
         )
 
     def step_rows(self, *, failed: bool = False) -> Rows:
@@ -166,7 +201,7 @@ class StepSaver(Checkpoints):
         for w in self._open_writes():
             if w.ns == "" and w.task_id != NULL_TASK:
                 by_task.setdefault(w.task_id, []).append(w)
-        finished = [ws for ws in by_task.values() if any(_is_outcome(w) for w in ws)]
+        finished = [ws for ws in by_task.values() if any(is_outcome(w) for w in ws)]
         return self._take([w for ws in finished for w in ws], root_only=True)
 
     def has_writes_of(self, task_ids: set[str]) -> bool:
@@ -193,11 +228,12 @@ class StepSaver(Checkpoints):
         ]
         needed = {blob_id for row in checkpoints for blob_id in row.blob_ids}
         blobs = [b for b in self._blobs.values() if b.blob_id in needed - self._kept]
+        items = [item for row in checkpoints for item in self._items[row.checkpoint_id]]
         fresh = [w for w in writes if w not in self._kept]
         self._kept.update(row.checkpoint_id for row in checkpoints)
         self._kept.update(blob.blob_id for blob in blobs)
         self._kept.update(fresh)
-        return Rows(tuple(checkpoints), tuple(blobs), tuple(fresh))
+        return Rows(tuple(checkpoints), tuple(blobs), tuple(fresh), tuple(items))
 
     def _newest(self, ns: str) -> CheckpointRow | None:
         mine = [row for row in self._checkpoints.values() if row.ns == ns]
@@ -220,7 +256,7 @@ class StepSaver(Checkpoints):
     def _stored(self, row: CheckpointRow) -> Stored:
         key = (row.ns, row.checkpoint_id)
         writes = tuple(w for w in self._writes.values() if (w.ns, w.checkpoint_id) == key)
-        return Stored(row, self._seen, writes)
+        return Stored(row, writes=writes)
 
     async def _read(self, ns: str, checkpoint_id: str | None) -> Stored | None:
         if self.claim.head is None:  # a thread without checkpoints has none anywhere
@@ -228,5 +264,10 @@ class StepSaver(Checkpoints):
         return await self.store.load(self.claim.thread_id, ns, checkpoint_id)
 
 
-def _is_outcome(write: WriteRow) -> bool:
+def is_outcome(write: WriteRow) -> bool:
+    """Whether it is of a task that has finished, or asks."""
     return write.channel not in (RESUME, ERROR)
+
+
+def _welcome(ns: str, stored: Stored) -> None:
+    """What a nested graph's checkpoint is met with where nobody asks what it waits for."""

@@ -17,12 +17,13 @@ from langgraph.runtime import RunControl
 from graph.budgets import Stopped
 from graph.errors import LostClaim, Unavailable
 from graph.runtime.checkpoints import bound
-from graph.runtime.events import StepEvents, Tell
+from graph.runtime.events import Show, StepEvents, Tell
 from graph.runtime.given import graph_config, graph_input, step_of
 from graph.runtime.models import Claim, Ending, Json, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
-from graph.signals import Signal
+from graph.runtime.vanished import must_have_asked, must_have_nodes
+from graph.signals import CallFailed, Signal
 
 STEP_OVER, TIME_OVER = "step over", "time over"
 HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
@@ -37,6 +38,7 @@ class Meanwhile:
 
     keep: Callable[[], Awaitable[None]]  # what finished tasks did, while siblings run
     tell: Tell  # what those who follow the run want to know at once
+    show: Show | None = None  # and those who follow it in this process need not wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +85,21 @@ def _nested() -> bool:
 class _Seen:
     """What the stream told about the superstep so far."""
 
-    started: set[str] = field(default_factory=set)
+    started: dict[str, str] = field(default_factory=dict)  # names by task ids
     finished: set[str] = field(default_factory=set)
-    nodes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
     def note(self, mode: str, data: Json) -> None:
         if mode == "updates":
             self.interrupted = self.interrupted or "__interrupt__" in data
         elif "triggers" in data:
-            self.started.add(data["id"])
-            self.nodes.append(data["name"])
+            self.started[data["id"]] = data["name"]
         else:
             self.finished.add(data["id"])
 
     @property
     def siblings_run_on(self) -> bool:
-        return bool(self.finished) and self.finished < self.started
+        return bool(self.finished) and self.finished < self.started.keys()
 
 
 async def run_superstep(
@@ -107,18 +107,19 @@ async def run_superstep(
 ) -> StepResult:
     """Take one superstep and say how it left the run; nothing is stored but through `meanwhile`.
 
-    Raises what that raises.
+    Raises what that raises, and Outgrown.
     """
-    if graph_input(run) is None and (gone := _vanished_node(graph, claim, saver)):
-        return StepResult(Ending.FAILED, error=_vanished(gone, run.graph_id))
+    given = graph_input(run)
+    must_have_nodes(graph, given, saver, run.graph_id)
     config = graph_config(graph, claim, run, saver)
     limit = config["recursion_limit"]
     stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
     seen = _Seen()
     events = StepEvents(claim, run)
     stream = _stream(graph, run, saver, config, OneStep(clock.drain_at), events)
-    async with events.flowing(meanwhile.tell):
+    async with events.flowing(meanwhile.tell, meanwhile.show):
         how = await _drive(stream, seen, saver, clock, meanwhile)
+    must_have_asked(saver, given, seen.started)
     head = saver.head
     if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
         how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
@@ -131,8 +132,9 @@ async def run_superstep(
         interrupts=_interrupts(how, claim, saver),
         error=how.error,
         wake_in=how.wake_in,
-        tasks=tuple(seen.nodes),
+        tasks=tuple(seen.started.values()),
         events=events.rest(how.ending),
+        failed_call=how.failed_call,
     )
 
 
@@ -144,6 +146,7 @@ class _How:
     error: Json | None = None
     wake_in: float | None = None
     question: Json | None = None  # the engine's own, not a node's
+    failed_call: bool = False
 
 
 async def _drive(
@@ -163,7 +166,8 @@ async def _drive(
     except Stopped as stopped:
         return _How(Ending.INTERRUPTED, question=stopped.question)
     except Signal as signal:
-        return _How(Ending.LATER, wake_in=signal.wake_in)
+        failed = isinstance(signal, CallFailed)
+        return _How(Ending.LATER, wake_in=signal.wake_in, failed_call=failed)
     except (Unavailable, LostClaim):
         raise
     except Exception as raised:  # the edge to users' code: whatever a node raises
@@ -220,19 +224,3 @@ def _too_many_steps(limit: int) -> GraphRecursionError:
         f"Recursion limit of {limit} reached without hitting a stop condition. You can increase "
         "the limit by setting the `recursion_limit` config key."
     )
-
-
-def _vanished_node(graph: Any, claim: Claim, saver: StepSaver) -> str | None:
-    """A node the thread waits for that the graph has not: LangGraph would end silently, as done."""
-    if claim.stored is None:
-        return None
-    waiting = saver.codec.pending_nodes(claim.stored)
-    return next((node for node in waiting if node not in graph.nodes), None)
-
-
-def _vanished(node: str, graph_id: str) -> Json:
-    return {
-        "error": "NodeNotFound",
-        "message": f"the thread waits for node {node!r}, which the deployed graph {graph_id!r} "
-        "does not have: deploy a graph that has it, or fork the thread from an earlier checkpoint",
-    }

@@ -1,11 +1,12 @@
 """What a thread's checkpoints hold, as its clients see it; loads LangGraph's serializer only."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.codec import Codec, Decoded, visible_values
 from graph.runtime.engine import Runtime
-from graph.runtime.models import Run, RunStatus
+from graph.runtime.models import Run, RunStatus, Thread
 from graph.runtime.rendering import interrupt_json
 from graph.runtime.step_saver import INTERRUPT
 
@@ -14,6 +15,17 @@ async def values_at(rt: Runtime, thread_id: str, checkpoint_id: str) -> Any:
     """The state in a checkpoint of the root graph; empty when it is gone."""
     decoded = await _decoded(rt, thread_id, checkpoint_id)
     return {} if decoded is None else visible_values(decoded.checkpoint)
+
+
+async def newest_values(rt: Runtime, threads: Sequence[Thread], owner: str) -> dict[str, Any]:
+    """The newest states of threads by their ids, read at once; empty where nothing ran."""
+    heads = await rt.store.heads([t.thread_id for t in threads if t.head], owner)
+    codec = Codec(strict_serializer(rt.allowed_types))
+    values = {
+        thread_id: visible_values(codec.decode(stored).checkpoint)
+        for thread_id, stored in heads.items()
+    }
+    return {thread.thread_id: values.get(thread.thread_id, {}) for thread in threads}
 
 
 async def final_values(rt: Runtime, run: Run) -> Any:

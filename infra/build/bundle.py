@@ -91,8 +91,12 @@ def copy_sources(project: Path, bundle: Path) -> None:
 
 
 def graph_roots(project: Path) -> set[str]:
-    """The top-level folders (or files) that the graphs of langgraph.json are in."""
-    graphs = json.loads((project / "langgraph.json").read_text())["graphs"]
+    """The top-level folders (or files) that the graphs and embeddings of langgraph.json are in."""
+    config = json.loads((project / "langgraph.json").read_text())
+    graphs = dict(config["graphs"])
+    embed = ((config.get("store") or {}).get("index") or {}).get("embed", "")
+    if ".py:" in embed:
+        graphs["store.index.embed"] = embed
     roots = set()
     for name, entry in graphs.items():
         spec = entry["path"] if isinstance(entry, dict) else entry

@@ -41,14 +41,14 @@ async def api(
     program = Program("api", python("infra.local.api", str(fd)), env, cwd, fds=(fd,))
 
     async def ready() -> None:
-        while not await _is_ok(port):
+        while not await answers_ok(port):
             await asyncio.sleep(PAUSE)
 
     async with kept(Server(program, ready), children):
         yield
 
 
-async def _is_ok(port: int) -> bool:
+async def answers_ok(port: int) -> bool:
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         writer.write(b"GET /ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

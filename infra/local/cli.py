@@ -9,10 +9,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from infra.cost.command import cost
 from infra.local.children import CannotStart
 from infra.local.console import Terminal
 from infra.local.demo import DOCUMENTS, PROJECT, QUESTION, show
 from infra.local.event_source import Pace
+from infra.local.keys import keys
 from infra.local.stack import Options, Stack
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,6 +31,9 @@ def main() -> None:
 @main.command()
 @click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
 @click.option("--port", type=click.IntRange(0, 65535), default=2024, help="Of the API; 0 picks.")
+@click.option(
+    "--websocket-port", type=click.IntRange(0, 65535), help="[default: the one after --port]"
+)
 @click.option("--data", type=FOLDER, help="Where data stays.  [default: .baton beside --config]")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, help="Steps that run at once.")
 @click.option("--queue", type=click.Choice(["sqs", "memory"]), default="sqs", help="Its kind.")
@@ -51,6 +56,10 @@ def demo(documents: Path, question: str, data: Path) -> None:
     console = Console(highlight=False)
     shown = show(options, documents=documents, question=question, console=console)
     sys.exit(asyncio.run(shown))
+
+
+main.add_command(keys)
+main.add_command(cost)
 
 
 async def run(options: Options) -> int:

@@ -43,6 +43,7 @@ def facts(stack: Stack) -> list[tuple[str, str]]:
         ("Graphs", ", ".join(stack.graphs)),
         ("Postgres", stack.database_url),
         ("Queue", stack.queue_url),
+        ("WebSocket", stack.websocket_url),
         ("Workers", f"{len(stack.workers)}, processes {pids}"),
     ]
     if stack.left_behind:

@@ -18,6 +18,8 @@ class Doorbell:
 
     source: Source
     url: str
+    notices: Source
+    notices_url: str
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -25,22 +27,30 @@ class Doorbell:
 async def embedded_sqs(
     children: Children, env: Mapping[str, str], redrive: Redrive
 ) -> AsyncIterator[Doorbell]:
-    from infra.local.sqs_server import sqs_server  # noqa: PLC0415 - boto3 loads late
+    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415 - boto3 loads late
+    from infra.local.sqs_server import NOTICES, QUEUE, sqs_server  # noqa: PLC0415
 
     async with sqs_server(children, env, redrive) as (source, endpoint):
-        yield Doorbell(source, source.url, {"AWS_ENDPOINT_URL_SQS": endpoint})
+        notices = await SqsSource.open(source.client, source.url.replace(QUEUE, NOTICES))
+        told = {"AWS_ENDPOINT_URL_SQS": endpoint}
+        yield Doorbell(source, source.url, notices, notices.url, told)
 
 
 @contextlib.asynccontextmanager
 async def in_memory(folder: Path, redrive: Redrive) -> AsyncIterator[Doorbell]:
-    queue = MemoryQueue(redrive)
-    async with served(queue, folder) as path:
-        yield Doorbell(queue, f"unix://{path}")
+    queue, notices = MemoryQueue(redrive), MemoryQueue(redrive)
+    async with served(queue, folder) as path, served(notices, folder, "notices") as other:
+        yield Doorbell(queue, f"unix://{path}", notices, f"unix://{other}")
 
 
 @contextlib.asynccontextmanager
-async def somebody_elses(url: str, env: Mapping[str, str]) -> AsyncIterator[Doorbell]:
-    """An SQS queue that AWS's usual variables lead to; raises CannotStart when they do not."""
+async def somebody_elses(
+    url: str, env: Mapping[str, str], folder: Path, redrive: Redrive
+) -> AsyncIterator[Doorbell]:
+    """An SQS queue that AWS's usual variables lead to; raises CannotStart when they do not.
+
+    Notices have their own in memory: it is this stack that tells those outside.
+    """
     import boto3  # noqa: PLC0415 - loads late
 
     from infra.local.sqs_queue import SqsSource  # noqa: PLC0415
@@ -57,4 +67,5 @@ async def somebody_elses(url: str, env: Mapping[str, str]) -> AsyncIterator[Door
         source = await SqsSource.open(client, url)
     except Unavailable as error:
         raise CannotStart(f"QUEUE_URL is {url}, but {error}") from error
-    yield Doorbell(source, url)
+    async with in_memory(folder, redrive) as own:
+        yield Doorbell(source, url, own.notices, own.notices_url)

@@ -8,12 +8,13 @@ from infra.local.children import python_env
 
 REGION = "us-east-1"
 UNSIGNED = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+DEFAULTS = {"BATON_CORS_ORIGINS": "*"}  # Studio and chat UIs are pages from elsewhere
 MODEL_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
 
 def children_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
     """The stack's own environment over the project's, with what a loopback SQS needs."""
-    env = {**Registry(config).env, **environ, "BATON_CONFIG": str(config)}
+    env = {**DEFAULTS, **Registry(config).env, **environ, "BATON_CONFIG": str(config)}
     for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "QUEUE_URL"):
         if name not in environ:  # the project's own are not meant for Baton
             env.pop(name, None)

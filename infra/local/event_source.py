@@ -30,18 +30,22 @@ class Pace:
 class EventSource:
     """Hands messages and ticks to free workers until it is stopped."""
 
-    def __init__(self, source: Source, pool: Pool, pace: Pace, say: Say) -> None:
+    def __init__(
+        self, source: Source, pool: Pool, pace: Pace, say: Say, *, function: str = "step"
+    ) -> None:
+        self._function = function
         self._source = source
         self._pool = pool
         self._pace = pace
         self._say = say
         self._running: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
+    async def run(self, *, sweeps: bool = True) -> None:
         """Raises what should never happen."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll())
-            group.create_task(self._tick())
+            if sweeps:
+                group.create_task(self._tick())
 
     async def drain(self, *, seconds: float) -> None:
         """Let invocations end that are under way, but not for long."""
@@ -74,16 +78,17 @@ class EventSource:
         event = sqs_event(messages, self._source.arn)
         failed = list(messages)
         try:
-            failed = failed_of(await self._invoke(worker, "step", event), messages)
+            failed = failed_of(await self._invoke(worker, self._function, event), messages)
         except InvocationFailed as failure:
-            self._say(worker.name, f"step failed, its messages come again: {failure}")
+            how = f"{self._function} failed, its messages come again"
+            self._say(worker.name, f"{how}: {failure}")
         try:
             await self._settle(messages, failed)
         except Unavailable as error:  # they come again when their visibility timeout is over
             self._say("queue", str(error))
 
     async def _invoke(self, worker: Worker, function: str, event: Any) -> Any:
-        timeout = self._pace.step_timeout if function == "step" else SWEEP_TIMEOUT
+        timeout = SWEEP_TIMEOUT if function == "sweep" else self._pace.step_timeout
         return await self._pool.invoke(worker, Invocation(function, event, timeout))
 
     async def _settle(self, messages: Sequence[Message], failed: Sequence[Message]) -> None:

@@ -5,23 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.local import judging
+from infra.local.words import covers, key_words
+
 Json = dict[str, Any]
 
-STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        a about after again all also an and any are as at be been before being between but by
-        came can come could did do does each even ever explain far for from get give go had
-        has have he her him his how i if in into is it its just know like long made make many
-        may me might more most much must my no nor not now of off on once one only or other
-        our out over own say she should so some such tell than that the their them then there
-        these they this those through to too under until up us use used very was way we were
-        what when where which while who whom whose why will with without would you your
-        """,
-    )
-)
 VERDICTS = ("enough", "done", "complete", "finished", "sufficient")
+JUDGEMENTS = {"weights": judging.weights, "conflicts": judging.conflicts}
 SENTENCES = 9  # in a report
 PER_NOTE = 2
 
@@ -41,16 +31,21 @@ class Conversation:
     question: str
     searched: tuple[str, ...]
     notes: tuple[Note, ...]
+    done: tuple[str, ...] = ()  # choices that were made before
 
     def queries(self) -> list[str]:
         """What to look up next: key words of the question neither searched nor in two notes."""
         words = [
             word
             for word in key_words(self.question)
-            if not any(_covers(query, word) for query in self.searched)
-            and sum(_covers(note.text, word) for note in self.notes) < 2
+            if not any(covers(query, word) for query in self.searched)
+            and sum(covers(note.text, word) for note in self.notes) < 2
         ]
         return [" ".join(words[i : i + 2]) for i in range(0, min(len(words), 4), 2)]
+
+    def numbered(self) -> dict[int, str]:
+        """The notes that have a number."""
+        return {int(n.cite[1:-1]): n.text for n in self.notes if n.cite[1:-1].isdecimal()}
 
 
 def read(turns: Sequence[tuple[str, list[Json]]]) -> Conversation:
@@ -67,13 +62,8 @@ def read(turns: Sequence[tuple[str, list[Json]]]) -> Conversation:
             *_tagged_notes(everything),
             *_tool_notes([block for _, blocks in turns[max(spoke - 1, 0) :] for block in blocks]),
         ),
+        done=tuple(re.findall(r"<done>(.*?)</done>", everything, re.DOTALL)),
     )
-
-
-def key_words(text: str) -> list[str]:
-    """The words of a text that carry its meaning, each once."""
-    words = (word.strip("'").lower() for word in re.findall(r"[\w'-]+", text))
-    return list(dict.fromkeys(w for w in words if len(w) > 2 and w not in STOP_WORDS))
 
 
 def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = None) -> Any:
@@ -84,7 +74,7 @@ def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = N
         if fixed in schema and name not in VERDICTS and "quer" not in name:
             return schema[fixed]
     if "enum" in schema:
-        return option(schema, talk.question)
+        return option(schema, talk)
     match schema.get("type"):
         case "object":
             return _fill_object(schema, talk, root)
@@ -102,19 +92,22 @@ def fill(schema: Json, talk: Conversation, name: str = "", root: Json | None = N
     return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
 
 
-def option(schema: Json, question: str) -> Any:
+def option(schema: Json, talk: Conversation) -> Any:
     """The value of an enum whose words the question has; its first when it has none.
+
+    What was chosen before is not chosen again while there is something else.
 
     A description may give words for values: "billing: invoice, refund; technical: error, crash".
     """
-    return max(schema["enum"], key=lambda value: mentions(schema, value, question))
+    fresh = [value for value in schema["enum"] if value not in talk.done] or schema["enum"]
+    return max(fresh, key=lambda value: mentions(schema, value, talk.question))
 
 
 def mentions(schema: Json, value: Any, question: str) -> int:
     """How many of an enum value's words the question has."""
     parts = (part.partition(":") for part in schema.get("description", "").split(";"))
     hints = {name.strip(): words for name, _, words in parts}
-    return sum(_covers(question, w) for w in key_words(f"{value} {hints.get(str(value), '')}"))
+    return sum(covers(question, w) for w in key_words(f"{value} {hints.get(str(value), '')}"))
 
 
 def quoted(schema: Json, name: str, question: str) -> str | None:
@@ -155,17 +148,12 @@ def report(talk: Conversation, *, titled: bool = True) -> str:
 def _scored(talk: Conversation) -> Iterator[tuple[int, int, str, float]]:
     words = key_words(talk.question)
     # A word that few notes have tells more than one that all have.
-    weight = {w: 1 / (1 + sum(_covers(note.text, w) for note in talk.notes)) for w in words}
+    weight = {w: 1 / (1 + sum(covers(note.text, w) for note in talk.notes)) for w in words}
     for n, note in enumerate(talk.notes):
         for i, sentence in enumerate(re.split(r"(?<=[.!?])\s+", " ".join(note.text.split()))):
-            score = sum(weight[w] for w in words if _covers(sentence, w))
+            score = sum(weight[w] for w in words if covers(sentence, w))
             if score and len(sentence) >= 20:
                 yield n, i, sentence, score
-
-
-def _covers(text: str, word: str) -> bool:
-    stem = re.sub(r"(?<=\w{3})(ing|ed|es|e|s)$", "", word)
-    return re.search(rf"\b{re.escape(stem)}", text, re.IGNORECASE) is not None
 
 
 def _texts(blocks: Sequence[Json]) -> list[str]:
@@ -206,11 +194,14 @@ def _fill_object(schema: Json, talk: Conversation, root: Json) -> Json:
     return {
         name: fill(part, talk, name, root)
         for name, part in schema.get("properties", {}).items()
-        if name in wanted or name in VERDICTS or "quer" in name
+        if name in wanted or name in VERDICTS or "quer" in name or name in JUDGEMENTS
     }
 
 
 def _fill_array(schema: Json, talk: Conversation, name: str, root: Json) -> list[Any]:
+    if name in JUDGEMENTS:
+        judged = JUDGEMENTS[name](talk.numbered(), key_words(talk.question))
+        return judged[: schema.get("maxItems")]
     least = schema.get("minItems", 0)
     items = talk.queries() if "quer" in name else []
     while len(items) < least:

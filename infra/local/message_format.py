@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from graph.llm.claude import OFFLINE_MODEL
 from infra.local import extractive, tool_choice
+from infra.local.digest import digest
 
 Json = dict[str, Any]
 
@@ -98,7 +99,7 @@ def answer(call: Call) -> Json:
         block = {"type": "tool_use", "id": f"toolu_{uuid4().hex}", "name": tool.name}
         content, spent = {**block, "input": value}, _tokens(json.dumps(value))
     else:
-        text = tool_choice.reply(talk, _results(call)) if call.tools else extractive.report(talk)
+        text = _said(call, talk)
         spent = _tokens(text)
         if spent > call.max_tokens:
             text, spent, stop = text[: call.max_tokens * 4], call.max_tokens, "max_tokens"
@@ -113,6 +114,13 @@ def answer(call: Call) -> Json:
         "stop_sequence": None,
         "usage": {"input_tokens": call.tokens(), "output_tokens": spent},
     }
+
+
+def _said(call: Call, talk: extractive.Conversation) -> str:
+    if call.tools:
+        return tool_choice.reply(talk, _results(call))
+    last = "\n".join(block.get("text", "") for block in call.messages[-1].blocks())
+    return digest(last) or extractive.report(talk)
 
 
 def _chosen_tool(call: Call, talk: extractive.Conversation) -> Tool | None:

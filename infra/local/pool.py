@@ -14,11 +14,13 @@ PAUSE = 1.0  # seconds before a worker that did not start is started again
 class Pool:
     """A fixed number of workers."""
 
-    def __init__(self, children: Children, spec: WorkerSpec, *, size: int) -> None:
+    def __init__(
+        self, children: Children, spec: WorkerSpec, *, size: int, name: str = "worker"
+    ) -> None:
         self.workers: list[Worker] = []
         self._children = children
         self._spec = spec
-        self._names = [f"worker {n + 1}" for n in range(size)]
+        self._names = [f"{name} {n + 1}" for n in range(size)]
         self._idle: deque[Worker] = deque()
         self._freed = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []

@@ -14,7 +14,7 @@ LONGEST_PATH = 100  # bytes; Linux has room for 107, macOS for 103
 
 
 @contextlib.asynccontextmanager
-async def served(queue: MemoryQueue, folder: Path) -> AsyncIterator[Path]:
+async def served(queue: MemoryQueue, folder: Path, name: str = "queue") -> AsyncIterator[Path]:
     """The path of a socket that only this user may connect to."""
     clients: set[asyncio.StreamWriter] = set()
 
@@ -27,7 +27,7 @@ async def served(queue: MemoryQueue, folder: Path) -> AsyncIterator[Path]:
         clients.discard(writer)
         writer.close()
 
-    with _place(folder) as path:
+    with _place(folder, name) as path:
         server = await asyncio.start_unix_server(serve, path)
         path.chmod(0o600)
         try:
@@ -40,13 +40,13 @@ async def served(queue: MemoryQueue, folder: Path) -> AsyncIterator[Path]:
 
 
 @contextlib.contextmanager
-def _place(folder: Path) -> Iterator[Path]:
+def _place(folder: Path, name: str) -> Iterator[Path]:
     """In the folder, or in a temporary one when that would be too long for a socket's path."""
     with contextlib.ExitStack() as temporary:
-        if len(os.fsencode(folder / "queue")) > LONGEST_PATH:
+        if len(os.fsencode(folder / name)) > LONGEST_PATH:
             made = tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True)
             folder = Path(temporary.enter_context(made))
-        path = folder / "queue"
+        path = folder / name
         path.unlink(missing_ok=True)  # a killed stack's
         yield path
         path.unlink(missing_ok=True)

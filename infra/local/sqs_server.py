@@ -18,16 +18,16 @@ from infra.local.kept import Server, kept
 from infra.local.queues import Redrive
 from infra.local.sqs_queue import SqsSource, in_thread
 
-QUEUE = "baton-steps"
+QUEUE, NOTICES = "baton-steps", "baton-notices"
 
 
 @contextlib.asynccontextmanager
 async def sqs_server(
     children: Children, env: Mapping[str, str], redrive: Redrive
 ) -> AsyncIterator[tuple[SqsSource, str]]:
-    """A queue with a dead letter queue, and the server's endpoint.
+    """The queue of steps, beside it that of notices, each with a dead letter queue; the endpoint.
 
-    Both queues are empty after the server had to be started again: the sweep rings anew.
+    All of them are empty after the server had to be started again: the sweep rings anew.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -37,6 +37,7 @@ async def sqs_server(
         client = _client(endpoint)
 
         async def ready() -> str:
+            await in_thread(lambda: make_queues(client, redrive, NOTICES))
             return await in_thread(lambda: make_queues(client, redrive))
 
         async with kept(Server(program, ready), children):

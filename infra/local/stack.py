@@ -20,6 +20,7 @@ from infra.local.data_folder import held
 from infra.local.doorbell import Doorbell, embedded_sqs, in_memory, somebody_elses
 from infra.local.environment import children_env, names_a_model, offline_model_env
 from infra.local.event_source import EventSource, Pace
+from infra.local.gateway import gateway
 from infra.local.ledger import Ledger
 from infra.local.pool import Pool
 from infra.local.postgres import postgres
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from infra.local.messages import MessagesServer
 
 HANDLERS = {"step": "functions.step.handler.handler", "sweep": "functions.sweep.handler.handler"}
+NOTIFY = {"notify": "functions.notify.handler.handler"}
+LOOPBACK = "127.0.0.0/8,::1/128"  # where webhooks may go besides the internet
+NOTIFIERS = 2  # one may wait for a slow webhook
 LAST_STEPS = 2.0  # seconds for steps under way when the stack is told to stop
 TIMES_THE_TIMEOUT = 6  # visibility, as AWS advises
 
@@ -40,6 +44,7 @@ class Options:
 
     config: Path = Path("langgraph.json")
     port: int = 2024
+    websocket_port: int | None = None  # default: the one after the API's
     data: Path | None = None  # default: .baton beside the project's file
     workers: int = 2
     queue: Literal["sqs", "memory"] = "sqs"
@@ -62,6 +67,8 @@ class Stack:
         self.config = options.config.resolve()
         self.data = (options.data or self.config.parent / ".baton").resolve()
         self.url = ""
+        self.websocket_url = ""
+        self.notices_url = ""
         self.database_url = ""
         self.queue_url = ""
         self.offline_model_url = ""  # empty when the environment names a real model
@@ -98,7 +105,7 @@ class Stack:
         self._ringing.cancel()
         await asyncio.gather(self._ringing, return_exceptions=True)
         try:
-            await self._events.drain(seconds=LAST_STEPS)
+            await asyncio.gather(*(source.drain(seconds=LAST_STEPS) for source in self._events))
         finally:
             await self._parts.aclose()
 
@@ -106,7 +113,9 @@ class Stack:
         Registry(self.config)
         folder = parts.enter_context(held(self.data))
         listening = parts.enter_context(listen(self.options.port))
+        sockets = parts.enter_context(listen(self._websocket_port()))
         self.url = f"http://{HOST}:{listening.getsockname()[1]}"
+        self.websocket_url = f"ws://{HOST}:{sockets.getsockname()[1]}"
         ledger = Ledger(folder / "processes.json")
         self.left_behind = ledger.end_leftovers()
         children = await parts.enter_async_context(Children(ledger, self._say))
@@ -118,29 +127,63 @@ class Stack:
             parts.enter_async_context(self._doorbell(children, env)),
             self._with_model(parts, env),
         )
-        self.queue_url = doorbell.url
-        env |= {**doorbell.env, "DATABASE_URL": self.database_url, "QUEUE_URL": self.queue_url}
+        self.queue_url, self.notices_url = doorbell.url, doorbell.notices_url
+        env |= self._endpoints(doorbell)
+        env.setdefault("BATON_WEBHOOK_NETWORKS", LOOPBACK)
         if "DATABASE_URL" not in self.options.environ:  # its own Postgres, with no proxy in between
             env["DATABASE_PREPARES"] = "true"
         self._pool = Pool(
             children, WorkerSpec(self.options.handlers, env, home), size=self.options.workers
         )
+        # Of their own: a slow webhook must not keep a step waiting.
+        notifiers = Pool(children, WorkerSpec(NOTIFY, env, home), size=NOTIFIERS, name="notifier")
         await together(
-            parts.enter_async_context(api(listening, children, env, home)),
+            parts.enter_async_context(api(listening, children, env | self._line(), home)),
+            parts.enter_async_context(gateway(sockets, children, env, home)),
             parts.enter_async_context(self._pool),
+            parts.enter_async_context(notifiers),
         )
-        self._ring(self.options.wrap(doorbell.source))
+        self._ring(self.options.wrap(doorbell.source), doorbell.notices, notifiers)
 
-    def _ring(self, source: Source) -> None:
-        self._events = EventSource(source, self._pool, self.options.pace, self._say)
-        self._ringing = asyncio.create_task(self._events.run())
+    def _endpoints(self, doorbell: Doorbell) -> dict[str, str]:
+        return {
+            **doorbell.env,
+            "DATABASE_URL": self.database_url,
+            "QUEUE_URL": doorbell.url,
+            "NOTIFY_QUEUE_URL": doorbell.notices_url,
+            "WEBSOCKET_URL": self.websocket_url.replace("ws://", "http://"),
+        }
+
+    def _websocket_port(self) -> int:
+        if self.options.websocket_port is not None:
+            return self.options.websocket_port
+        return self.options.port + 1 if self.options.port else 0
+
+    def _line(self) -> dict[str, str]:
+        """Whose client is on the line, the API steps itself."""
+        lease = min(self.options.pace.step_timeout, 900.0)
+        line = {"BATON_LINE_SECONDS": "3600", "BATON_LINE_STEP_SECONDS": str(lease)}
+        return {k: self.options.environ.get(k, v) for k, v in line.items()}
+
+    def _ring(self, steps: Source, notices: Source, notifiers: Pool) -> None:
+        pace, say = self.options.pace, self._say
+        self._events = (
+            EventSource(steps, self._pool, pace, say),
+            EventSource(notices, notifiers, pace, say, function="notify"),
+        )
+
+        async def ring() -> None:
+            await together(*(source.run(sweeps=n == 0) for n, source in enumerate(self._events)))
+
+        self._ringing = asyncio.create_task(ring())
 
     async def _database(self, parts: AsyncExitStack, children: Children) -> str:
         """Where the migrated database is."""
         url = self.options.environ.get("DATABASE_URL", "")
         direct = url and self.options.environ.get("MIGRATION_DATABASE_URL", url)
         url = url or await parts.enter_async_context(postgres(self.data, children))
-        await migrate(direct or url)
+        index = Registry(self.config).store_config.index
+        await migrate(direct or url, dims=index.dims if index else None)
         return url
 
     def _doorbell(
@@ -148,7 +191,7 @@ class Stack:
     ) -> AbstractAsyncContextManager[Doorbell]:
         redrive = Redrive(visibility=TIMES_THE_TIMEOUT * self.options.pace.step_timeout)
         if url := self.options.environ.get("QUEUE_URL"):
-            return somebody_elses(url, env)
+            return somebody_elses(url, env, self.data, redrive)
         if self.options.queue == "memory":
             return in_memory(self.data, redrive)
         return embedded_sqs(children, env, redrive)

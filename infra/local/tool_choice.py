@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.local import extractive
 from infra.local.extractive import Conversation
+from infra.local.words import key_words
 
 Json = dict[str, Any]
 
@@ -59,8 +60,8 @@ def _score(tool: Json, question: str) -> int:
 
 
 def _words(text: str, question: str) -> set[str]:
-    said = {re.sub(r"(s|ed|ing)$", "", word) for word in extractive.key_words(question)}
-    return {re.sub(r"(s|ed|ing)$", "", word) for word in extractive.key_words(text)} & said
+    said = {re.sub(r"(s|ed|ing)$", "", word) for word in key_words(question)}
+    return {re.sub(r"(s|ed|ing)$", "", word) for word in key_words(text)} & said
 
 
 def _searches(tool: Json) -> bool:

@@ -25,6 +25,7 @@ def postgres_urls(
     direct = postgres_server.url(contract_database)
     with psycopg.connect(direct) as connection:
         connection.execute("DELETE FROM threads")
+        connection.execute("DELETE FROM crons")
     return pgbouncer_server.url(contract_database), direct
 
 

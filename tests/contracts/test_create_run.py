@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graph.errors import BadInput, Conflict, NotFound
+from graph.errors import Conflict, NotFound
 from graph.runtime.models import Ending, Rows, RunStatus, StepJob, StepResult, ThreadStatus
 from graph.runtime.ports import Store
 from tests.contracts.builders import (
@@ -74,19 +74,6 @@ async def test_reject_takes_an_idle_thread(store: Store) -> None:
     created = await store.create_run(a_run(thread_id, multitask_strategy="reject"))
     assert created.job is not None
     assert created.run.multitask_strategy == "reject"
-
-
-@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
-async def test_strategies_to_come_say_so_on_a_busy_thread_and_change_nothing(
-    store: Store, strategy: str
-) -> None:
-    run, _ = await started(store)
-    before = await dump(store, run.thread_id)
-    with pytest.raises(BadInput, match=strategy) as refused:
-        await store.create_run(a_run(run.thread_id, multitask_strategy=strategy))
-    assert "enqueue" in str(refused.value)
-    assert "reject" in str(refused.value)
-    assert await dump(store, run.thread_id) == before
 
 
 @pytest.mark.parametrize("strategy", ["interrupt", "rollback", "enqueue", "reject"])

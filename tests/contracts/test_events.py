@@ -7,7 +7,7 @@ import pytest
 
 from graph.errors import LostClaim
 from graph.runtime.heard import Heard
-from graph.runtime.models import Claim, Ending, Event, RunStatus, StepJob, StepResult
+from graph.runtime.models import SKIPPED, Claim, Ending, Event, RunStatus, StepJob, StepResult
 from graph.runtime.ports import Store
 from tests.contracts.builders import (
     OWNER,
@@ -221,3 +221,34 @@ async def test_any_bytes_and_names_come_back_as_they_were(store: Store) -> None:
     event = Event("updates|child:1|é", '{"ü": "\\u0000 \U0001f600"}'.encode())
     await store.tell(claim, [event])
     assert (await hear(store, run_of(claim).run_id)).events == (replace(event, seq=1),)
+
+
+async def test_a_claim_tells_where_numbers_stand(store: Store) -> None:
+    claim = await claimed(store)
+    assert claim.told == 0
+    await store.tell(claim, said("token"))
+    await store.advance(claim, telling("a", "b"))
+    assert (await next_claim(store, claim)).told == 3
+
+
+async def test_numbers_that_a_dead_attempt_may_have_shown_are_nobodys(store: Store) -> None:
+    _, job = await started(store)
+    dead = await take(store, job)
+    await store.tell(dead, said("written"))
+    again = await take(store, job, now=later())
+    assert again.told == 1 + SKIPPED
+    await store.advance(again, telling("a"))
+    assert [e.seq for e in (await hear(store, run_of(again).run_id)).events] == [2 + SKIPPED]
+
+
+async def test_numbers_that_a_cancelled_step_may_have_shown_are_nobodys(store: Store) -> None:
+    thread_id = await new_thread(store)
+    first = await claimed(store, thread_id)
+    await store.tell(first, said("written"))
+    await store.cancel_run(run_of(first).run_id, thread_id, OWNER)
+    second = await claimed(store, thread_id)
+    assert second.told == 1 + SKIPPED
+    displaced = a_run(thread_id, multitask_strategy="interrupt")
+    created = await store.create_run(displaced)
+    assert created.job is not None
+    assert (await take(store, created.job)).told == 1 + 2 * SKIPPED

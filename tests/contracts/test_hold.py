@@ -96,6 +96,37 @@ async def test_an_edit_whose_lease_is_over_loses_to_the_next(store: Store) -> No
     assert (await store.get_thread(thread_id, OWNER)).head == "c1"
 
 
+async def test_an_edit_that_is_given_up_lets_the_next_in_at_once(store: Store) -> None:
+    thread_id = await stepped(store, "c1")
+    before = await store.get_thread(thread_id, OWNER)
+    claim = await store.hold(thread_id, OWNER, lease=60)
+    assert (await store.release(claim)).next_job is None
+    assert await store.get_thread(thread_id, OWNER) == before
+    with pytest.raises(LostClaim):
+        await store.advance(claim, step_to("zombie", Ending.DONE))
+    await store.hold(thread_id, OWNER, lease=60)
+
+
+async def test_an_edit_that_is_given_up_too_late_takes_nothing_from_the_next(store: Store) -> None:
+    thread_id = await new_thread(store)
+    stale = await store.hold(thread_id, OWNER, lease=0)
+    holder = await store.hold(thread_id, OWNER, lease=60)
+    assert (await store.release(stale)).next_job is None
+    await store.advance(holder, step_to("c1", Ending.DONE))
+    assert (await store.get_thread(thread_id, OWNER)).head == "c1"
+    await store.delete_thread(thread_id, OWNER)
+    assert (await store.release(holder)).next_job is None
+
+
+async def test_a_run_accepted_during_an_edit_that_is_given_up_is_rung_again(store: Store) -> None:
+    thread_id = await new_thread(store)
+    claim = await store.hold(thread_id, OWNER, lease=60)
+    _, job = await started(store, thread_id)
+    assert (await refusal(store, job)).verdict is Verdict.BUSY
+    assert (await store.release(claim)).next_job == StepJob(thread_id, 0)
+    await take(store, job)
+
+
 async def test_an_unknown_thread_cannot_be_edited(store: Store) -> None:
     with pytest.raises(NotFound, match="thread"):
         await store.hold(a_thread().thread_id, OWNER, lease=60)

@@ -42,6 +42,9 @@ CALLS: dict[str, Call] = {
     ),
     "cancel_run": lambda store, thread, run: store.cancel_run(run, thread, STRANGER),
     "delete_run": lambda store, thread, run: store.delete_run(run, thread, STRANGER),
+    "copy_thread": lambda store, thread, run: store.copy_thread(
+        thread, STRANGER, a_thread().thread_id
+    ),
     "hold": lambda store, thread, run: store.hold(thread, STRANGER, lease=60),
 }
 

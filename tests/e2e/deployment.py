@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ async def deployment(
     async with contextlib.AsyncExitStack() as parts:
         ledger = Ledger(around.folder / "processes.json")
         children = await parts.enter_async_context(Children(ledger, say))
-        name = parts.enter_context(_empty_database(around.postgres))
+        name = parts.enter_context(empty_database(around.postgres))
         direct = around.postgres.url(name)
         here = {
             "PATH": "/usr/bin:/bin",
@@ -106,7 +106,8 @@ async def deployment(
 
 
 @contextlib.contextmanager
-def _empty_database(server: Server) -> Any:
+def empty_database(server: Server) -> Iterator[str]:
+    """A new database's name; gone after the block."""
     name = f"e2e_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.faults.protocol_model import CASES, Bounds, Rules, explore
+from tests.faults.protocol_cases import CASES
+from tests.faults.protocol_model import Bounds, Rules, explore
 
 pytestmark = pytest.mark.fault
 

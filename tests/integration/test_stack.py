@@ -27,6 +27,7 @@ COUNTER = Path(__file__).parents[1] / "fixtures" / "projects" / "counter" / "lan
 BATON = Path(sys.executable).with_name("baton")
 OURS = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "QUEUE_URL")
 ENVIRON = {key: value for key, value in os.environ.items() if key not in OURS}
+ENVIRON["BATON_LINE_SECONDS"] = "0"  # its workers are what is tested
 UP = 60.0
 STOPPED = 10.0
 

@@ -56,8 +56,10 @@ def buffered(app: ASGIApp) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def following(store: PostgresStore, *, segments: bool = False) -> AsyncIterator[Stack]:
-    behind = service(store, segment_seconds=SEGMENT)
+async def following(
+    store: PostgresStore, *, segments: bool = False, **limits: Any
+) -> AsyncIterator[Stack]:
+    behind = service(store, segment_seconds=SEGMENT, **limits)
     app = buffered(behind.app) if segments else behind.app
     async with served(app) as url, worker(behind), get_client(url=url) as sdk:
         yield Stack(sdk, behind, url)
@@ -336,6 +338,15 @@ async def followed(stack: Stack, ticks: int, pace: float, *, drop_every: float) 
 async def test_an_open_line_that_breaks_is_taken_up_again(stack: Stack) -> None:
     seen = await followed(stack, ticks=60, pace=0.05, drop_every=0.8)
     assert seen.drops >= 2
+
+
+async def test_a_run_stepped_where_its_client_waits_is_handed_over_when_the_line_breaks(
+    store: PostgresStore,
+) -> None:
+    async with following(store, line_seconds=600.0, line_lease=5.0) as stack:
+        seen = await followed(stack, ticks=60, pace=0.05, drop_every=0.8)
+        assert seen.drops >= 2
+        assert stack.service.app.state.edge().lines == {}
 
 
 async def test_a_long_run_through_segments_and_broken_connections(

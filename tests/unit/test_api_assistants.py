@@ -52,8 +52,8 @@ async def test_every_graph_is_an_assistant(api: Service) -> None:
         ({"metadata": {"created_by": "system"}, "limit": 1}, ["steps"]),
         ({"metadata": {"created_by": {"x": 1}}}, []),
         ({"metadata": {"user": "ann"}}, []),
-        ({"sort_by": "name", "sort_order": "desc", "limit": 2}, ["steps", "nests"]),
-        ({"sort_by": "graph_id", "limit": 2, "offset": 1}, ["chat", "fails"]),
+        ({"sort_by": "name", "limit": 2}, ["steps", "nests"]),
+        ({"sort_by": "graph_id", "sort_order": "asc", "limit": 2, "offset": 1}, ["chat", "fails"]),
     ],
 )
 async def test_assistants_are_searched(

@@ -33,6 +33,14 @@ def name_graphs(project: Path, graphs: dict[str, object]) -> None:
     (project / "langgraph.json").write_text(json.dumps({"graphs": graphs, "env": ".env"}))
 
 
+def test_the_file_that_embeds_the_stores_items_is_in_the_bundle(project: Path) -> None:
+    config = json.loads((project / "langgraph.json").read_text())
+    (project / "meaning.py").write_text("")
+    index = {"embed": "./meaning.py:embed", "dims": 3}
+    (project / "langgraph.json").write_text(json.dumps({**config, "store": {"index": index}}))
+    assert graph_roots(project) == {"graph", "own", "meaning.py"}
+
+
 def test_the_bundle_holds_the_product_and_the_users_graphs_and_nothing_else(
     project: Path, tmp_path: Path
 ) -> None:

@@ -66,3 +66,10 @@ def test_the_offline_model_is_where_the_sdk_will_look() -> None:
 
     assert env["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:7"
     assert (env["ANTHROPIC_API_KEY"] != "", env["A"]) == (True, "1")
+
+
+def test_any_page_may_call_the_local_api_unless_the_project_says_otherwise(tmp_path: Path) -> None:
+    config = project(tmp_path, {})
+    assert children_env(HOMELESS, config)["BATON_CORS_ORIGINS"] == "*"
+    named = {**HOMELESS, "BATON_CORS_ORIGINS": "https://chat.example.com"}
+    assert children_env(named, config)["BATON_CORS_ORIGINS"] == "https://chat.example.com"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graph.agents import fetch
-from graph.agents.fetch import Address, Refused, is_public
+from graph.public_web import Address, Refused, is_public
 
 
 class Site:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -115,7 +116,7 @@ ENGINE = ("langgraph", "langchain_core")
     ("module", "not_imported"),
     [
         ("functions.api.handler", (*ENGINE, *AWS, "anthropic")),
-        ("functions.step.handler", (*AWS, "anthropic")),
+        ("functions.step.handler", (*AWS, "anthropic", "langgraph.store.postgres", "cronsim")),
         ("functions.sweep.handler", (*ENGINE, *AWS, "anthropic")),
         ("functions.migrate.handler", (*ENGINE, *AWS, "anthropic")),
     ],
@@ -139,3 +140,13 @@ def test_a_function_tells_langgraph_to_build_known_types_only(start: str) -> Non
     code += "assert m.STRICT_MSGPACK_ENABLED"
     env = {k: v for k, v in os.environ.items() if k != "LANGGRAPH_STRICT_MSGPACK"}
     subprocess.run([sys.executable, "-c", code], env={**env, **REQUIRED}, check=True)
+
+
+def test_migrate_is_told_of_the_embeddings_that_a_project_configures(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wiring.dims_of_embeddings() is None
+    notebook = Path(__file__).parents[1] / "fixtures" / "projects" / "notebook" / "langgraph.json"
+    monkeypatch.setenv("BATON_CONFIG", str(notebook))
+    settings_module.settings.cache_clear()
+    assert wiring.dims_of_embeddings() == 2

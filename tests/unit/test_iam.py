@@ -1,13 +1,19 @@
-"""Log-in by IAM: a token for each connection, made without asking anybody."""
+"""Log-in to Postgres: a token or a secret for each connection."""
 
+import datetime
+import json
 import socket
 import threading
 
+import boto3
+import botocore.auth
 import psycopg
 import pytest
+from moto import mock_aws
+from psycopg.conninfo import conninfo_to_dict
 
 from graph.agents import database
-from graph.iam import token_maker
+from graph.iam import password_maker, token_maker, with_secret
 
 URL = "postgresql://baton@proxy.example:5432/baton"
 
@@ -24,6 +30,14 @@ def test_a_token_is_for_the_urls_host_port_and_user() -> None:
     assert token.startswith("proxy.example:5432/?")
     assert "DBUser=baton" in token
     assert "X-Amz-Signature=" in token
+
+
+def test_a_token_is_the_one_that_boto3_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: now)
+    asked = {"DBHostname": "proxy.example", "Port": 5432, "DBUsername": "baton"}
+
+    assert token_maker(URL)() == boto3.client("rds").generate_db_auth_token(**asked)
 
 
 @pytest.mark.parametrize("iam", ["true", "false"])
@@ -50,3 +64,28 @@ async def test_the_agents_log_in_by_token_where_the_functions_do(
             await database.connect(url)
         thread.join()
     assert (b"X-Amz-Signature" in said[0]) == (iam == "true")
+
+
+def test_without_iam_and_without_a_secret_the_url_says_everything() -> None:
+    assert password_maker(URL, iam=False, secret_arn="") is None
+
+
+def test_a_secret_is_read_at_each_log_in_for_it_is_rotated() -> None:
+    with mock_aws():
+        secrets = boto3.client("secretsmanager")
+        owner = {"username": "owner", "password": "first"}
+        arn = secrets.create_secret(Name="db", SecretString=json.dumps(owner))["ARN"]
+        ask = password_maker(URL, iam=False, secret_arn=arn)
+        assert ask is not None
+        before = ask()
+        secrets.put_secret_value(SecretId=arn, SecretString=json.dumps(owner | {"password": "2nd"}))
+        after, url = ask(), with_secret(URL, arn)
+
+    assert (before, after) == ("first", "2nd")
+    assert conninfo_to_dict(url) == {
+        "user": "owner",
+        "password": "2nd",
+        "host": "proxy.example",
+        "port": "5432",
+        "dbname": "baton",
+    }

@@ -167,3 +167,16 @@ PROJECT = Path(__file__).parents[2] / "langgraph.json"
 async def test_the_projects_own_graphs_load(name: str) -> None:
     graph = await Registry(PROJECT).load(name, {})
     assert graph.nodes.keys() > {"__start__"}
+
+
+def test_the_store_is_configured_with_what_the_file_names(tmp_path: Path) -> None:
+    (tmp_path / "meaning.py").write_text("def embed(texts):\n    return [[1.0] for _ in texts]\n")
+    index = {"embed": "./meaning.py:embed", "dims": 1}
+    file = tmp_path / "langgraph.json"
+    file.write_text(json.dumps({"graphs": {"g": "./g.py:g"}, "store": {"index": index}}))
+    config = Registry(file).store_config
+    assert config.index is not None
+    assert (config.index.dims, config.index.fields) == (1, ("$",))
+    assert config.load(config.index.embed)(["a"]) == [[1.0]]
+    with pytest.raises(BadProject, match="nowhere"):
+        config.load("./nowhere.py:embed")

@@ -18,6 +18,14 @@ from functions.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT"}
 LEFT_AT_THEIR_DEFAULTS = {
+    "BATON_CACHE_BYTES": "an eighth of what a worker has",
+    "BATON_CACHE_BYTES": "an eighth of the smallest memory",
+    "BATON_CONFIG": "the bundle's own, in the working directory",
+    "BATON_LINE_SECONDS": "the API's function is too short and too small for nodes",
+    "BATON_LINE_STEP_SECONDS": "goes with it",
+    "BATON_WEBHOOK_NETWORKS": "webhooks go to the internet only",
+    "BATON_KEY_SECONDS": "how soon a revoked key must be dead is no matter of the stack",
+    "BATON_REQUEST_BURST": "goes with the rate",
     "BATON_INLINE_SECONDS": "fits the gateway's 29 s",
     "BATON_MAX_BODY_BYTES": "half of what API Gateway lets through",
     "BATON_SEGMENT_SECONDS": "fits the gateway's 29 s",
@@ -42,11 +50,20 @@ class CloudFormation(yaml.SafeLoader):
 
 CloudFormation.add_multi_constructor("!", CloudFormation.short_form)
 
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), CloudFormation)
+PATHS = ["template.yaml", *sorted(f"infra/{path.name}" for path in (ROOT / "infra").glob("*.yaml"))]
+TEMPLATES: dict[str, dict[str, Any]] = {
+    path: yaml.load((ROOT / path).read_text(), CloudFormation) for path in PATHS
+}
+TEMPLATE = TEMPLATES["template.yaml"]
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-MONITORING: dict[str, Any] = yaml.load(
-    (ROOT / "infra" / "monitoring.yaml").read_text(), CloudFormation
-)
+NESTED = {
+    name: resource["Properties"]
+    for name, resource in RESOURCES.items()
+    if resource["Type"] == "AWS::CloudFormation::Stack"
+}
+MONITORING = TEMPLATES["infra/monitoring.yaml"]
+# Connections get their names when they are made.
+ONLY_WILDCARD = "POST/@connections/*"
 ALARMS = {
     name: resource["Properties"]
     for name, resource in MONITORING["Resources"].items()
@@ -82,11 +99,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def test_cfn_lint_finds_nothing() -> None:
-    lint = [
-        str(Path(sys.executable).with_name("cfn-lint")),
-        "template.yaml",
-        "infra/monitoring.yaml",
-    ]
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), *PATHS]
     found = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
 
@@ -138,7 +151,9 @@ def test_the_step_function_reports_partial_failures_and_bounds_its_concurrency()
 
 @pytest.mark.parametrize("name", sorted(QUEUES))
 def test_every_queue_is_encrypted_speaks_tls_only_and_has_dead_letters(name: str) -> None:
-    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+    by_sqs, by_key = QUEUES[name]["SqsManagedSseEnabled"], QUEUES[name]["KmsMasterKeyId"]
+    assert by_sqs == {"Fn::If": ["WithKey", {"Ref": "AWS::NoValue"}, True]}
+    assert by_key == {"Fn::If": ["WithKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
     policies = [
         p for p in of_type("AWS::SQS::QueuePolicy").values() if {"Ref": name} in p["Queues"]
     ]
@@ -150,12 +165,13 @@ def test_every_queue_is_encrypted_speaks_tls_only_and_has_dead_letters(name: str
 
 
 def test_no_policy_allows_a_wildcard() -> None:
-    allowed = [s for s in statements(TEMPLATE) if s["Effect"] == "Allow"]
-    assert len(allowed) > 5
+    allowed = [s for t in TEMPLATES.values() for s in statements(t) if s["Effect"] == "Allow"]
+    assert len(allowed) > 10
     for statement in allowed:
         actions, resources = as_list(statement["Action"]), as_list(statement.get("Resource", ""))
         assert not [action for action in actions if "*" in action], statement
-        assert not [resource for resource in resources if "*" in str(resource)], statement
+        wild = [str(resource).replace(ONLY_WILDCARD, "") for resource in resources]
+        assert not [resource for resource in wild if "*" in resource], statement
 
 
 def test_the_api_cannot_be_called_without_a_key() -> None:
@@ -163,7 +179,8 @@ def test_the_api_cannot_be_called_without_a_key() -> None:
     assert auth["ApiKeyRequired"] is True
     assert auth["UsagePlan"]["CreateUsagePlan"] == "PER_API"
     for event in FUNCTIONS["ApiFunction"]["Events"].values():
-        assert "Auth" not in event["Properties"]
+        asked = event["Properties"].get("Auth", {}).get("ApiKeyRequired", True)
+        assert asked is (event["Properties"]["Method"] != "OPTIONS")
 
 
 def test_the_template_sets_what_settings_read_and_nothing_else() -> None:
@@ -175,8 +192,11 @@ def test_the_template_sets_what_settings_read_and_nothing_else() -> None:
 
 
 def test_no_password_is_written_into_the_template() -> None:
-    text = (ROOT / "template.yaml").read_text()
-    assert RESOURCES["Database"]["Properties"]["ManageMasterUserPassword"] is True
+    text = "".join((ROOT / path).read_text() for path in PATHS)
+    for path, owner in (("infra/rds.yaml", "Database"), ("infra/aurora.yaml", "Cluster")):
+        made = TEMPLATES[path]["Resources"][owner]["Properties"]
+        assert made["ManageMasterUserPassword"] is True
+        assert made["StorageEncrypted"] is True
     assert not re.findall(r"resolve:secretsmanager|\bMasterUserPassword\b|://\w+:[^@\s]+@", text)
 
 
@@ -198,9 +218,49 @@ def test_every_environment_of_samconfig_sets_parameters_that_exist() -> None:
         assert deploy["stack_name"] == f"baton-{environment}"
 
 
-def test_monitoring_is_given_every_parameter() -> None:
-    given = RESOURCES["Monitoring"]["Properties"]["Parameters"]
-    assert set(given) == set(MONITORING["Parameters"])
+@pytest.mark.parametrize("name", sorted(NESTED))
+def test_every_nested_stack_is_given_its_parameters(name: str) -> None:
+    nested = TEMPLATES[NESTED[name]["TemplateURL"]]
+    assert set(NESTED[name]["Parameters"]) == set(nested["Parameters"])
+
+
+def test_every_output_that_is_asked_of_a_nested_stack_is_there() -> None:
+    asked = set(re.findall(r"(\w+)\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text()))
+    there = {
+        (name, output)
+        for name, nested in NESTED.items()
+        for output in TEMPLATES[nested["TemplateURL"]].get("Outputs", {})
+    }
+    assert asked <= there
+
+
+def test_an_existing_database_needs_no_network_and_no_database_of_ours() -> None:
+    """The profile, and with it what `make e2e` deploys, makes none of what costs money idle."""
+    conditions = {name: RESOURCES[name].get("Condition") for name in ("Rds", "Aurora", "Network")}
+    assert conditions == {"Rds": "WithRds", "Aurora": "WithAurora", "Network": "OwnNetwork"}
+    assert TEMPLATE["Conditions"]["OwnNetwork"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "Profile"}, "existing"]}]
+    }
+
+
+@pytest.mark.parametrize("name", ["ApiFunction", "StepFunction"])
+def test_a_canary_is_rolled_back_by_alarms_that_exist(name: str) -> None:
+    canary = FUNCTIONS[name]["DeploymentPreference"]
+    alarms = [alarm["Fn::GetAtt"].rpartition(".")[2] for alarm in canary["Alarms"]]
+    assert FUNCTIONS[name]["AutoPublishAlias"] == "live"
+    assert canary["Enabled"] == {"Ref": "CanaryDeployment"}
+    assert len(alarms) == 2
+    for alarm in alarms:
+        assert MONITORING["Outputs"][alarm]["Value"]["Ref"] in ALARMS
+
+
+@pytest.mark.parametrize("name", ["LostClaims", "Spend"])
+def test_metrics_out_of_the_log_have_an_alarm_and_a_widget(name: str) -> None:
+    (made,) = MONITORING["Resources"][name]["Properties"]["MetricTransformations"]
+    body = MONITORING["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert made["MetricName"] == ALARMS[f"{name}Alarm"]["MetricName"] == name
+    assert ALARMS[f"{name}Alarm"]["Namespace"] == made["MetricNamespace"]
+    assert f'["${{Prefix}}", "{name}"]' in body
 
 
 @pytest.mark.parametrize("name", sorted(ALARMS))
@@ -216,11 +276,12 @@ def test_the_dashboard_is_json_once_its_names_are_filled_in() -> None:
     body = MONITORING["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     names = set(re.findall(r"\$\{(\w+)\}", body))
     assert names <= set(MONITORING["Parameters"])
-    assert len(json.loads(body)["widgets"]) == 9
+    assert len(json.loads(body)["widgets"]) == 11
 
 
 def test_every_suppressed_check_says_why() -> None:
-    metadata = [r.get("Metadata", {}).get("checkov", {}) for r in RESOURCES.values()]
+    resources = [r for template in TEMPLATES.values() for r in template["Resources"].values()]
+    metadata = [r.get("Metadata", {}).get("checkov", {}) for r in resources]
     skips = [skip for one in metadata for skip in one.get("skip", ())]
     assert len(skips) > 10
     assert [skip for skip in skips if len(skip["comment"].split()) < 4] == []

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from graph.adapters.memory.containment import contains
 from graph.adapters.memory.shelf import ROOT, Place, Shelf, newest_root
 from graph.adapters.memory.tables import MemoryTables
+from graph.runtime.containment import contains
 from graph.runtime.models import CheckpointRow, Json, Rows, Stored
 
 DELTA_MARK = "counters_since_delta_snapshot"  # checkpoints of such a thread need their ancestors
@@ -55,15 +55,8 @@ class MemoryCheckpoints(MemoryTables):
             self._repair_head(name)
 
     async def copy_checkpoints(self, source: str, target: str) -> None:
-        origin = self.tables.shelf(source)
         row = self._made(target)
-        self.tables.shelf(target).add(
-            Rows(
-                checkpoints=tuple(checkpoint for _, checkpoint in origin.checkpoints.values()),
-                blobs=tuple(origin.blobs.values()),
-                writes=tuple(origin.writes.values()),
-            )
-        )
+        self.tables.shelf(target).add(self.tables.shelf(source).rows())
         row.update(head=self._newest(source, ROOT) or row.thread.head)
 
     async def keep_latest(self, thread_ids: Sequence[str]) -> None:

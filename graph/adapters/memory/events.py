@@ -10,8 +10,10 @@ from graph.runtime.models import Claim, Event
 class MemoryEvents(MemoryTables):
     """`EventStore` on memory."""
 
-    async def tell(self, claim: Claim, events: Sequence[Event]) -> None:
-        self.tables.add_events(self._fenced(claim), claim, events)
+    async def tell(self, claim: Claim, events: Sequence[Event]) -> bool:
+        row = self._fenced(claim)
+        self.tables.add_events(row, claim, events)
+        return row.watched(self.clock())
 
     async def heard(self, after: Mapping[str, int], *, limit: int = 100) -> list[Heard]:
         known = [run_id for run_id in after if run_id in self.tables.runs]

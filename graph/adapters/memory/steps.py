@@ -9,6 +9,7 @@ from graph.adapters.memory.shelf import ROOT, newest_root
 from graph.adapters.memory.tables import Call, MemoryTables, ThreadRow
 from graph.errors import Conflict
 from graph.runtime.models import (
+    SKIPPED,
     Advanced,
     Claim,
     Ending,
@@ -22,7 +23,7 @@ from graph.runtime.models import (
     ThreadStatus,
     Verdict,
 )
-from graph.usage import Spent, total
+from graph.usage import Spent
 
 RUN_ENDS_AS = {
     Ending.DONE: RunStatus.SUCCESS,
@@ -42,7 +43,12 @@ class MemorySteps(MemoryTables):
     """`StepStore` on memory."""
 
     async def claim(
-        self, job: StepJob, *, lease: float, now: datetime | None = None
+        self,
+        job: StepJob,
+        *,
+        lease: float,
+        cached: str | None = None,
+        now: datetime | None = None,
     ) -> Claim | Refusal:
         now = now or self.clock()
         row = self.tables.threads.get(job.thread_id)
@@ -53,12 +59,18 @@ class MemorySteps(MemoryTables):
         if verdict is not Verdict.YOURS or run_id is None:
             return row.refusal(verdict, now)
         row.take(now, lease)
-        row.events_kept = row.events if row.attempts == 0 else row.events_kept
+        if row.attempts == 0:
+            row.events_kept = row.events
+        else:
+            row.events += SKIPPED
         row.attempts += 1
         run = self.tables.runs[run_id]
         if run.status is RunStatus.PENDING:
             run = self.tables.update_run(run_id, status=RunStatus.RUNNING, updated_at=now)
-        return _claim(row, deepcopy(_to_go(run)), self._start(row, run))
+        stored = self._start(row, run)
+        if stored and stored.row.checkpoint_id == cached:
+            stored = Stored(replace(stored.row, body=b""), writes=stored.writes)
+        return _claim(row, deepcopy(_to_go(run)), stored)
 
     def _verdict(self, row: ThreadRow, seq: int, now: datetime) -> Verdict:
         thread = row.thread
@@ -91,9 +103,18 @@ class MemorySteps(MemoryTables):
         stored = self.tables.shelf(thread_id).stored((ROOT, head)) if head else None
         return _claim(row, None, stored)
 
+    async def release(self, claim: Claim) -> Advanced:
+        row = self.tables.threads.get(claim.thread_id)
+        if row is None or row.fence != claim.fence:
+            return Advanced(None)
+        row.fence += 1
+        row.lease_until = None
+        return row.advanced(self.clock())
+
     async def save(self, claim: Claim, rows: Rows, *, input_applied: bool) -> None:
         row = self._fenced(claim)
-        self.tables.shelf(claim.thread_id).add(rows)
+        run_id = claim.run.run_id if claim.run else None
+        self.tables.shelf(claim.thread_id).add(rows, run_id=run_id)
         row.update(head=newest_root(rows) or row.thread.head)
         if claim.run and input_applied:
             self.tables.update_run(claim.run.run_id, input_applied=True)
@@ -101,7 +122,8 @@ class MemorySteps(MemoryTables):
     async def advance(self, claim: Claim, result: StepResult) -> Advanced:
         row = self._fenced(claim)
         now = self.clock()
-        self.tables.shelf(claim.thread_id).add(result.rows)
+        run_id = claim.run.run_id if claim.run else None
+        self.tables.shelf(claim.thread_id).add(result.rows, run_id=run_id)
         attempts = row.attempts if result.ending is Ending.AGAIN else 0
         row.release()
         row.attempts = attempts
@@ -119,17 +141,15 @@ class MemorySteps(MemoryTables):
         self._spend(claim, spent, lost=True)
 
     def _spend(self, claim: Claim, spent: Sequence[Spent], *, lost: bool) -> None:
-        known = {call.spent.call_id for call in self.tables.calls}
-        fresh = [call for call in spent if call.call_id not in known]
+        counted = {call.spent.call_id for call in self.tables.calls if not call.opened_at}
+        fresh = {call.call_id: call for call in spent if call.call_id not in counted}
         run_id = claim.run.run_id if claim.run else ""
-        self.tables.calls += [
-            Call(claim.owner, claim.thread_id, run_id, claim.seq, call, lost) for call in fresh
+        others = [call for call in self.tables.calls if call.spent.call_id not in fresh]
+        self.tables.calls = others + [
+            Call(claim.owner, claim.thread_id, run_id, claim.seq, call, lost)
+            for call in fresh.values()
         ]
-        row, run = self.tables.threads.get(claim.thread_id), self.tables.runs.get(run_id)
-        if row and row.thread.owner == claim.owner:
-            row.update(spent=row.thread.spent + total(fresh))
-        if run:
-            self.tables.update_run(run_id, spent=run.spent + total(fresh))
+        self.tables.count(claim.owner, claim.thread_id, run_id, list(fresh.values()))
 
     def _step_taken(self, row: ThreadRow, run_id: str, result: StepResult, now: datetime) -> None:
         row.wake_at = None
@@ -138,11 +158,13 @@ class MemorySteps(MemoryTables):
         if result.ending.completes_step:
             row.update(seq=row.thread.seq + 1)
         run = self.tables.runs[run_id]
+        failures = result.failures_after(run)
         self.tables.update_run(
             run_id,
             updated_at=now,
             input_applied=run.input_applied or result.input_applied,
             stop_at=run.stop_at if result.stop_at is None else result.stop_at,
+            failures=run.failures if failures is None else failures,
         )
         if result.ending.ends_run:
             self._run_ended(row, run_id, result)
@@ -167,6 +189,7 @@ def _claim(row: ThreadRow, run: Run | None, stored: Stored | None) -> Claim:
         run=run,
         stored=stored,
         spent=thread.spent,
+        told=row.events,
     )
 
 
@@ -180,7 +203,7 @@ def _to_go(run: Run) -> Run:
 
 def _edited(row: ThreadRow, result: StepResult) -> None:
     """What an edit leaves on the thread; a run accepted meanwhile keeps it busy."""
-    row.update(interrupts=deepcopy(result.interrupts))
+    row.update(interrupts=deepcopy(result.interrupts), error=None)
+    row.rests_as = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
     if row.thread.active_run_id is None:
-        rest = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
-        row.update(status=rest)
+        row.update(status=row.rests_as)

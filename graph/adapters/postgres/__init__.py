@@ -1,17 +1,36 @@
 """The store in Postgres, behind RDS Proxy or pgbouncer: one statement per call."""
 
+from graph.adapters.postgres.assistants import Assistants
+from graph.adapters.postgres.calls import Calls
 from graph.adapters.postgres.checkpoints import CheckpointRows
+from graph.adapters.postgres.crons import Crons
 from graph.adapters.postgres.database import Database, Password
 from graph.adapters.postgres.events import Events
+from graph.adapters.postgres.keys import Keys
 from graph.adapters.postgres.runs import Runs
+from graph.adapters.postgres.sockets import Sockets
 from graph.adapters.postgres.steps import Steps
 from graph.adapters.postgres.sweep import Sweep
 from graph.adapters.postgres.threads import Threads
+from graph.adapters.postgres.webhooks import Webhooks
 
 __all__ = ["Database", "PostgresStore"]
 
 
-class PostgresStore(Steps, Events, CheckpointRows, Threads, Runs, Sweep):
+class PostgresStore(
+    Steps,
+    Events,
+    CheckpointRows,
+    Threads,
+    Runs,
+    Assistants,
+    Crons,
+    Sweep,
+    Webhooks,
+    Sockets,
+    Keys,
+    Calls,
+):
     """Every statement of the store over one connection, opened on first use.
 
     `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost. `prepares`

@@ -1,15 +1,18 @@
 """One connection for a process, fit for a transaction-pooling proxy and for a frozen Lambda."""
 
 import asyncio
+import contextlib
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
-from graph.adapters.postgres.queries import queries
+from graph.adapters.postgres.queries import query
 from graph.errors import Unavailable
+from graph.timing import database_time
 
 Password = Callable[[], str]  # made at connect: an IAM token lives 15 minutes
 
@@ -34,17 +37,21 @@ class Database:
         self, url: str, *, password: Password | None = None, prepares: bool = False
     ) -> None:
         self._url = url
-        self._prepare_threshold = 1 if prepares else None
+        self._prepares = prepares
         self._password = password
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._opening = asyncio.Lock()
+        self._beside: Database | None = None
+        self._turn = asyncio.Lock()
+        self._in_transaction = False
 
     async def all(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
         """The rows of a statement; none for one that returns nothing."""
-        connection = await self._open()
+        connection = await self.connection()
         try:
-            cursor = await connection.execute(queries()[name], params, binary=True)
-            return await cursor.fetchall() if cursor.rownumber is not None else []
+            with database_time():
+                cursor = await connection.execute(query(name, params), params, binary=True)
+                return await cursor.fetchall() if cursor.rownumber is not None else []
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(f"Postgres failed in {name}: {error}") from error
 
@@ -52,29 +59,58 @@ class Database:
         rows = await self.all(name, params)
         return rows[0] if rows else None
 
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Database"]:
+        """The database on a second connection: what is run on it is kept whole or not at all.
+
+        Callers take turns. For what several statements make together; short, with nothing between
+        them.
+        """
+        async with self._turn:
+            beside = self._beside = self._beside or self.another()
+            connection = await beside.connection()
+            beside._in_transaction = True
+            try:
+                async with connection.transaction():
+                    yield beside
+                    if connection.closed:  # psycopg would leave it at that
+                        raise Unavailable("Postgres has gone in the middle of a transaction")
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise Unavailable(f"Postgres failed in a transaction: {error}") from error
+            finally:
+                beside._in_transaction = False
+
+    def another(self) -> "Database":
+        """The same database on a connection of its own."""
+        return Database(self._url, password=self._password, prepares=self._prepares)
+
     async def close(self) -> None:
+        if self._beside is not None:
+            await self._beside.close()
         if self._connection is not None:
             await self._connection.close()
 
-    async def _open(self) -> psycopg.AsyncConnection[DictRow]:
-        if self._connection is not None and _alive(self._connection):
-            return self._connection
+    async def connection(self) -> psycopg.AsyncConnection[DictRow]:
+        """The open connection; raises Unavailable."""
+        if self._connection is not None and (self._in_transaction or _alive(self._connection)):
+            return self._connection  # in a transaction no other will do, dead or alive
         async with self._opening:
             if self._connection is None or not _alive(self._connection):
-                await self.close()
+                if self._connection is not None:
+                    await self._connection.close()
                 self._connection = await self._connect()
             return self._connection
 
     async def _connect(self) -> psycopg.AsyncConnection[DictRow]:
-        extra: dict[str, Any] = {"password": self._password()} if self._password else {}
+        target = {**CONNECT, **conninfo_to_dict(self._url)}  # what the URL says has the last word
+        if self._password:
+            target["password"] = self._password()
         try:
             return await psycopg.AsyncConnection.connect(
-                self._url,
                 autocommit=True,
-                prepare_threshold=self._prepare_threshold,
+                prepare_threshold=1 if self._prepares else None,
                 row_factory=dict_row,
-                **CONNECT,
-                **extra,
+                **target,
             )
         except psycopg.OperationalError as error:
             raise Unavailable(f"Postgres cannot be reached: {error}") from error

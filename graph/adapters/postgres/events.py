@@ -17,7 +17,7 @@ class Events:
     def __init__(self, db: Database) -> None:
         self.db = db
 
-    async def tell(self, claim: Claim, events: Sequence[Event]) -> None:
+    async def tell(self, claim: Claim, events: Sequence[Event]) -> bool:
         assert claim.run is not None, "runs tell, edits do not"
         params = {
             "thread_id": claim.thread_id,
@@ -26,8 +26,10 @@ class Events:
             "told": len(events),
             **event_params(events),
         }
-        if await self.db.one("tell", params) is None:
+        row = await self.db.one("tell", params)
+        if row is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
+        return bool(row["watched"])
 
     async def heard(self, after: Mapping[str, int], *, limit: int = 100) -> list[Heard]:
         params = {"run_ids": list(after), "after": list(after.values()), "limit": limit}

@@ -6,39 +6,69 @@ a proxied session.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "sql"
-NAMED = re.compile(r"^-- (part )?(\w+) --$", re.MULTILINE)
+NAMED = re.compile(r"^-- (part )?(\w+)(?: if (\w+))? --$", re.MULTILINE)
+
+
+def query(name: str, params: Mapping[str, Any]) -> str:
+    """A statement, with the parts that its parameters ask for.
+
+    Postgres is neither sent nor plans what it has nothing to do for.
+    """
+    return _query(name, tuple(bool(params.get(asked)) for _, asked in queries()[name][1]))
 
 
 @cache
-def queries() -> dict[str, str]:
-    """Every statement, without its comments: Postgres is sent nothing it need not read.
+def _query(name: str, wanted: tuple[bool, ...]) -> str:
+    text, options = queries()[name]
+    for (part, _), is_wanted in zip(options, wanted, strict=True):
+        text = text.replace(f"{{{part}}}", f", {_read()[1][part]}" if is_wanted else "")
+    return _filled(text)
 
-    A part is no statement: others have it as {its name}. A statement that stores events only
-    sometimes is here twice: `X` does not, `X_telling` does.
+
+@cache
+def queries() -> dict[str, tuple[str, tuple[tuple[str, str], ...]]]:
+    """Every statement without its comments, and its optional parts: (part, what asks for it).
+
+    A part is no statement: others have it as {its name}. An optional one, `-- part X if Y --`, is a
+    further term of a list, and is there when the parameter Y is neither missing, empty nor zero.
     """
+    statements, _, options = _read()
+    found = {}
+    for name, text in statements.items():
+        whole = _filled(text)
+        asked = tuple((part, by) for part, by in options.items() if f"{{{part}}}" in whole)
+        found[name] = (whole, asked)
+    return found
+
+
+def _filled(text: str) -> str:
+    """The text with all parts in it but the optional ones."""
+    _, parts, options = _read()
+    for name, body in parts.items():
+        if name not in options:
+            text = text.replace(f"{{{name}}}", body)
+    return text
+
+
+@cache
+def _read() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Statements and parts, and what asks for the optional ones."""
     statements: dict[str, str] = {}
     parts: dict[str, str] = {}
+    options: dict[str, str] = {}
     for file in sorted(FOLDER.glob("*.sql")):
         _, *found = NAMED.split(file.read_text())
-        for is_part, name, body in zip(found[::3], found[1::3], found[2::3], strict=True):
+        for is_part, name, asked, body in zip(*(found[i::4] for i in range(4)), strict=True):
             (parts if is_part else statements)[name] = _bare(body)
-    whole = {name: _filled(body, parts) for name, body in statements.items()}
-    telling = {
-        f"{name}_telling": body.replace("{and_events}", f", {parts['events']}")
-        for name, body in whole.items()
-        if "{and_events}" in body
-    }
-    return {name: body.replace("{and_events}", "") for name, body in whole.items()} | telling
-
-
-def _filled(statement: str, parts: dict[str, str]) -> str:
-    for name, part in parts.items():
-        statement = statement.replace(f"{{{name}}}", part)
-    return statement
+            if asked:
+                options[name] = asked
+    return statements, parts, options
 
 
 def _bare(statement: str) -> str:

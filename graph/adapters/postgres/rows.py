@@ -10,6 +10,7 @@ from graph.runtime.models import (
     BlobRow,
     CheckpointRow,
     Event,
+    ItemRow,
     Rows,
     Run,
     RunStatus,
@@ -62,6 +63,8 @@ def run(row: Mapping[str, Any]) -> Run:
         head=row["head"],
         error=row["error"],
         spent=Totals(row["calls"], row["tokens"], row["usd"]),
+        ended_at=row.get("ended_at"),
+        failures=row.get("failures", 0),
     )
 
 
@@ -70,14 +73,16 @@ def stored(row: Mapping[str, Any]) -> Stored | None:
     if row["checkpoint_id"] is None:
         return None
     blobs = [BlobRow(b, kind.decode(), data) for b, kind, data in row["blobs"] or ()]
+    items = row["items"] or ()
     return Stored(
         CheckpointRow(
             row["ns"],
             row["checkpoint_id"],
             row["parent_id"],
             row["metadata"],
-            row["body"],
+            row["body"] or b"",
             tuple(row["blob_ids"]),
+            {c: tuple(map(tuple, spans)) for c, spans in row["lists"].items()},
         ),
         {blob.blob_id: blob for blob in blobs},
         tuple(
@@ -93,22 +98,33 @@ def stored(row: Mapping[str, Any]) -> Stored | None:
             )
             for task_id, task_path, idx, channel, kind, data in row["writes"] or ()
         ),
+        tuple(ItemRow(_int(i), _int(start), _int(n), data) for i, start, n, _, data in items),
+        {_int(i): _int(end) for i, _, _, end, _ in items},
     )
 
 
-def row_params(rows: Rows) -> dict[str, Any]:
-    """The parameters of the statements' `rows` part."""
+def _int(sent: bytes) -> int:
+    return int.from_bytes(sent, signed=True)
+
+
+def row_params(rows: Rows, *, run_id: str | None = None) -> dict[str, Any]:
+    """The parameters of the statements' `rows` part; `run_id` is of the run that wrote them."""
     writes = _distinct(rows.writes)
     return {
         "c_ns": [c.ns for c in rows.checkpoints],
         "c_id": [c.checkpoint_id for c in rows.checkpoints],
         "c_parent": [c.parent_id for c in rows.checkpoints],
         "c_metadata": [Jsonb(c.metadata) for c in rows.checkpoints],
-        "c_blobs": [Jsonb([b.hex() for b in c.blob_ids]) for c in rows.checkpoints],
+        "c_blobs": [_array(c.blob_ids) for c in rows.checkpoints],
         "c_body": [c.body for c in rows.checkpoints],
+        "c_lists": [Jsonb(c.lists) for c in rows.checkpoints],
         "b_id": [b.blob_id for b in rows.blobs],
         "b_kind": [b.kind for b in rows.blobs],
         "b_data": [b.data for b in rows.blobs],
+        "i_list": [i.list_id for i in rows.items],
+        "i_start": [i.start for i in rows.items],
+        "i_count": [i.count for i in rows.items],
+        "i_data": [i.data for i in rows.items],
         "w_ns": [w.ns for w in writes],
         "w_checkpoint": [w.checkpoint_id for w in writes],
         "w_task": [w.task_id for w in writes],
@@ -117,12 +133,19 @@ def row_params(rows: Rows) -> dict[str, Any]:
         "w_channel": [w.channel for w in writes],
         "w_kind": [w.kind for w in writes],
         "w_data": [w.data for w in writes],
+        "writer": run_id,
     }
+
+
+def _array(ids: Sequence[bytes]) -> str:
+    """A bytea[] as text: an array of arrays would have to be a rectangle."""
+    return "{" + ",".join(rf'"\\x{id_.hex()}"' for id_ in ids) + "}"
 
 
 def event_params(events: Sequence[Event]) -> dict[str, Any]:
     """The parameters of the statements' `events` part."""
-    return {"e_name": [e.name for e in events], "e_data": [e.data for e in events]}
+    names, data = [e.name for e in events], [e.data for e in events]
+    return {"telling": True, "e_name": names, "e_data": data}
 
 
 def spent_params(spent: Sequence[Spent]) -> dict[str, Any]:

@@ -8,10 +8,18 @@ from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import PAYLOAD, run
-from graph.errors import BadInput, Conflict, NotFound, UserError
-from graph.runtime.models import Advanced, Created, NewRun, Run, RunStatus, StepJob
-
-STRATEGIES = ("reject", "enqueue")
+from graph.errors import Conflict, NotFound
+from graph.runtime.acceptance import Standing, refusal
+from graph.runtime.models import (
+    Advanced,
+    Created,
+    Json,
+    NewRun,
+    Run,
+    RunStatus,
+    StepJob,
+    ThreadStatus,
+)
 
 
 class Runs:
@@ -21,19 +29,36 @@ class Runs:
         self.db = db
 
     async def create_run(self, new: NewRun) -> Created:
-        row = await self._accept(new)
-        while row["run_id"] is None:
-            if reason := _refused(new, row):
+        while True:
+            row = await self._accept(new)
+            if row["run_id"] is not None:
+                break
+            if not row["thread_exists"]:
+                raise NotFound(f"thread {new.thread_id} does not exist")
+            if reason := refusal(new, _standing(row)):
                 raise reason
-            row = await self._accept(new)  # refused for what the answer is too old to show
+            # Refused for what the answer is too old to show.
         if row["repeated"]:
-            if row["request_hash"] != new.request_hash:
-                raise Conflict(
-                    f"Idempotency-Key {new.idempotency_key!r} came before with another request"
-                )
-            return Created(run(row), None, repeated=True)
+            return _earlier(new, row)
         mine = row["active_run_id"] == new.run_id
-        return Created(run(row), StepJob(new.thread_id, row["seq"]) if mine else None)
+        job = StepJob(new.thread_id, row["seq"]) if mine else None
+        return Created(run(row), job, ended=tuple(row["ended"]))
+
+    async def create_alone(self, new: Sequence[NewRun]) -> list[Created]:
+        params = {
+            "owner": new[0].owner,
+            "keys": [each.idempotency_key for each in new if each.idempotency_key],
+            "runs": Jsonb([_alone(each) for each in new]),
+        }
+        try:
+            rows = await self.db.all("create_alone", params)
+        except psycopg.errors.UniqueViolation:  # the same request came twice at once
+            rows = await self.db.all("create_alone", params)
+        if not any(row["repeated"] for row in rows):
+            made = {row["run_id"]: run(row) for row in rows}
+            return [Created(made[n.run_id], StepJob(n.thread_id, 0)) for n in new]
+        found = {row["idempotency_key"]: row for row in rows}
+        return [_earlier(each, found.get(each.idempotency_key)) for each in new]
 
     async def _accept(self, new: NewRun) -> Mapping[str, Any]:
         try:
@@ -67,13 +92,38 @@ class Runs:
             raise NotFound(f"thread {thread_id} does not exist")
         return [run(row) for row in rows if row["run_id"] is not None]
 
-    async def cancel_run(self, run_id: str, thread_id: str, owner: str) -> Advanced:
-        row = await self.db.one("cancel_run", _key(run_id, thread_id, owner))
-        if row is None:
-            raise _unknown(run_id, thread_id)
-        if not row["cancelled"]:
-            raise Conflict(f"run {run_id} has ended already")
-        if row["active_run_id"] is None or not row["was_active"]:
+    async def unfinished_runs(
+        self,
+        owner: str,
+        *,
+        thread_id: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        status: RunStatus | None = None,
+        limit: int,
+    ) -> list[tuple[str, str]]:
+        params = {
+            "owner": owner,
+            "thread_id": thread_id,
+            "run_ids": None if run_ids is None else list(run_ids),
+            "status": status,
+            "limit": limit,
+        }
+        rows = await self.db.all("unfinished_runs", params)
+        return [(row["run_id"], row["thread_id"]) for row in rows]
+
+    async def cancel_run(
+        self, run_id: str, thread_id: str, owner: str, *, undo: bool = False
+    ) -> Advanced:
+        params = {**_key(run_id, thread_id, owner), "undo": undo}
+        while True:
+            row = await self.db.one("cancel_run", params)
+            if row is None:
+                raise _unknown(run_id, thread_id)
+            if row["cancelled"]:
+                break
+            if RunStatus(row["status"]).ended:
+                raise Conflict(f"run {run_id} has ended already")
+        if row["active_run_id"] is None or not row["displaced"]:
             return Advanced(None)
         return Advanced(StepJob(thread_id, row["seq"]))
 
@@ -94,16 +144,19 @@ def _unknown(run_id: str, thread_id: str) -> NotFound:
 
 
 def _params(new: NewRun) -> dict[str, Any]:
+    answers = new.answers
     return {
+        **{name: Jsonb(value) for name, value in _stored(new).items()},
         **_key(new.run_id, new.thread_id, new.owner),
         "assistant_id": new.assistant_id,
         "graph_id": new.graph_id,
-        "metadata": Jsonb(new.metadata),
-        "belongs": Jsonb(new.belongs),
-        "payload": Jsonb({k: v for k, v in new.kwargs.items() if k in PAYLOAD}),
-        "kwargs": Jsonb({k: v for k, v in new.kwargs.items() if k not in PAYLOAD}),
         "checkpoint_id": new.kwargs.get("checkpoint_id"),
-        "resumes": "resume" in (new.kwargs.get("command") or {}),
+        "resumes": new.resumes,
+        "strict": new.strict,
+        "answers": None if answers is None else list(answers),
+        "if_match": new.if_match,
+        "displaces": new.displaces,
+        "undo": new.undoes,
         "multitask_strategy": new.multitask_strategy,
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
@@ -111,26 +164,44 @@ def _params(new: NewRun) -> dict[str, Any]:
     }
 
 
-def _refused(new: NewRun, row: Mapping[str, Any]) -> UserError | None:
-    """Why no run was made, from the thread as it stood when the statement began."""
-    if not row["thread_exists"]:
-        return NotFound(f"thread {new.thread_id} does not exist")
-    if row["busy_with"] and new.multitask_strategy not in STRATEGIES:
-        return BadInput(
-            f"multitask_strategy {new.multitask_strategy!r} is not available yet: "
-            f"use {' or '.join(STRATEGIES)}"
-        )
-    if row["busy_with"] and new.multitask_strategy == "reject":
-        return Conflict(
-            f"thread {new.thread_id} is busy with run {row['busy_with']}: wait for it, cancel it, "
-            "or use multitask_strategy=enqueue"
-        )
-    if "resume" in (new.kwargs.get("command") or {}) and row["thread_status"] not in (
-        "interrupted",
-        "busy",
-    ):
-        return Conflict(f"thread {new.thread_id} waits for no answer: there is nothing to resume")
-    checkpoint_id = new.kwargs.get("checkpoint_id")
-    if checkpoint_id and not row["checkpoint_exists"]:
-        return NotFound(f"checkpoint {checkpoint_id} does not exist on thread {new.thread_id}")
-    return None
+def _stored(new: NewRun) -> dict[str, Json]:
+    return {
+        "metadata": new.metadata,
+        "belongs": new.belongs,
+        "payload": {k: v for k, v in new.kwargs.items() if k in PAYLOAD},
+        "kwargs": {k: v for k, v in new.kwargs.items() if k not in PAYLOAD},
+    }
+
+
+def _alone(new: NewRun) -> Json:
+    return {
+        **_stored(new),
+        "belongs": {**new.thread_metadata, **new.belongs},
+        "run_id": new.run_id,
+        "thread_id": new.thread_id,
+        "assistant_id": new.assistant_id,
+        "graph_id": new.graph_id,
+        "multitask_strategy": new.multitask_strategy,
+        "idempotency_key": new.idempotency_key,
+        "request_hash": new.request_hash,
+        "delay": new.delay,
+        "thread_ttl": new.thread_ttl,
+    }
+
+
+def _earlier(new: NewRun, row: Mapping[str, Any] | None) -> Created:
+    """The run that the same request made; raises Conflict if it was another."""
+    if row is None or row["request_hash"] != new.request_hash:
+        raise Conflict(f"Idempotency-Key {new.idempotency_key!r} came before with another request")
+    return Created(run(row), None, repeated=True)
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    """The thread as it stood when the statement began."""
+    return Standing(
+        busy_with=None if row["displaced"] else row["busy_with"],
+        status=ThreadStatus(row["thread_status"]),
+        head=row["starts_from"],
+        interrupts=row["questions"],
+        has_checkpoint=row["checkpoint_exists"],
+    )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
@@ -15,7 +16,7 @@ from graph.adapters.postgres.rows import (
     spent_params,
     stored,
 )
-from graph.errors import Conflict, LostClaim, NotFound
+from graph.errors import Conflict, LostClaim, NotFound, Unavailable
 from graph.runtime.models import (
     Advanced,
     Claim,
@@ -40,12 +41,18 @@ class Steps:
         self.db = db
 
     async def claim(
-        self, job: StepJob, *, lease: float, now: datetime | None = None
+        self,
+        job: StepJob,
+        *,
+        lease: float,
+        cached: str | None = None,
+        now: datetime | None = None,
     ) -> Claim | Refusal:
         params = {
             "thread_id": job.thread_id,
             "seq": job.seq,
             "lease": lease,
+            "cached": cached,
             "now": now,
             "stopped": self.stopped,
         }
@@ -60,7 +67,10 @@ class Steps:
             await self.db.all("give_back", {"thread_id": job.thread_id, "fence": row["fence"]})
 
     def _refusal(self, job: StepJob, row: Mapping[str, Any]) -> Refusal:
-        leased_for, due_in = row["leased_for"] or 0.0, row["due_in"] or 0.0
+        leased_for, due_in = (
+            (time - row["now"]).total_seconds() if time else 0.0
+            for time in (row["lease_until"], row["wake_at"])
+        )
         if job.seq > row["seq"]:
             verdict = Verdict.EARLY
         elif job.seq < row["seq"] or not row["active"]:
@@ -90,25 +100,40 @@ class Steps:
             head = stored(found) if found else None
         return Claim(thread_id, owner, row["seq"], row["fence"], 1, row["head"], None, head)
 
+    async def release(self, claim: Claim) -> Advanced:
+        params = {"thread_id": claim.thread_id, "fence": claim.fence}
+        row = await self.db.one("release", params)
+        if row is None or not row["active"]:
+            return Advanced(None)
+        return Advanced(StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0))
+
     async def save(self, claim: Claim, rows: Rows, *, input_applied: bool) -> None:
         params = {
             "thread_id": claim.thread_id,
             "fence": claim.fence,
             "head": newest_root(rows),
             "input_applied": input_applied,
-            **row_params(rows),
+            **row_params(rows, run_id=claim.run.run_id if claim.run else None),
         }
-        if await self.db.one("save", params) is None:
+        if await self._kept("save", params) is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
 
     async def advance(self, claim: Claim, result: StepResult) -> Advanced:
         ending = result.ending
+        ends = claim.run is not None and ending.ends_run
+        failures = result.failures_after(claim.run)
         edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
         params = {
             "thread_id": claim.thread_id,
             "fence": claim.fence,
             "steps": int(claim.run is not None and ending.completes_step),
-            "ends": claim.run is not None and ending.ends_run,
+            "ends": ends,
+            "settles": ends or claim.run is None,
+            "moves_run": ends
+            or result.spent
+            or failures is not None
+            or not (claim.run and claim.run.input_applied),
+            "failures": failures,
             "run_id": claim.run.run_id if claim.run else None,
             "run_status": ending.run_status,
             "thread_status": ending.thread_status if claim.run else edit_status,
@@ -124,17 +149,24 @@ class Steps:
             "owner": claim.owner,
             "seq": claim.seq,
             **spent_params(result.spent),
-            **row_params(result.rows),
+            **row_params(result.rows, run_id=claim.run.run_id if claim.run else None),
         }
-        if result.events is None:
-            row = await self.db.one("advance", params)
-        else:
-            row = await self.db.one("advance_telling", params | event_params(result.events))
+        if result.events is not None:
+            params |= event_params(result.events)
+        row = await self._kept("advance", params)
         if row is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
         if not row["active"]:
-            return Advanced(None)
-        return Advanced(StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0))
+            return Advanced(None, watched=row["watched"])
+        job, delay = StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0)
+        return Advanced(job, delay, row["watched"])
+
+    async def _kept(self, name: str, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The row of a statement that stores a step; raises Unavailable when a list went on."""
+        try:
+            return await self.db.one(name, params)
+        except UniqueViolation as error:
+            raise Unavailable(f"items of {params['thread_id']} are there already") from error
 
     async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
         params = {
@@ -166,4 +198,5 @@ def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
         run=run(run_row),
         stored=stored(row),
         spent=Totals(row["thread_calls"], row["thread_tokens"], row["thread_usd"]),
+        told=row["told"],
     )

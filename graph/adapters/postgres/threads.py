@@ -1,13 +1,15 @@
 """The threads' statements."""
 
+from collections.abc import Mapping, Sequence
+
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
-from graph.adapters.postgres.rows import thread
+from graph.adapters.postgres.rows import row_params, stored, thread
 from graph.errors import BadInput, Conflict, NotFound
-from graph.runtime.models import Json, Thread, ThreadQuery
+from graph.runtime.models import NO_ROWS, Json, Rows, Stored, Thread, ThreadQuery
 
-SORTABLE = ("thread_id", "status", "created_at", "updated_at")
+SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 
 
 class Threads:
@@ -16,7 +18,9 @@ class Threads:
     def __init__(self, db: Database) -> None:
         self.db = db
 
-    async def create_thread(self, thread: Thread, *, if_exists: str = "raise") -> Thread:
+    async def create_thread(
+        self, thread: Thread, *, rows: Rows = NO_ROWS, if_exists: str = "raise"
+    ) -> Thread:
         params = {
             "thread_id": thread.thread_id,
             "owner": thread.owner,
@@ -24,8 +28,11 @@ class Threads:
             "config": Jsonb(thread.config),
             "ttl_minutes": thread.ttl_minutes,
             "ttl_strategy": thread.ttl_strategy,
+            "status": thread.status,
+            "head": thread.head,
+            "interrupts": Jsonb(thread.interrupts),
         }
-        row = await self.db.one("create_thread", params)
+        row = await self.db.one("create_thread", params | row_params(rows))
         if row is not None:
             return _thread(row)
         if if_exists == "do_nothing":
@@ -40,6 +47,17 @@ class Threads:
         if row is None:
             raise NotFound(f"thread {thread_id} does not exist")
         return _thread(row)
+
+    async def copy_thread(self, thread_id: str, owner: str, target: str) -> Thread:
+        params = {"source": thread_id, "owner": owner, "target": target}
+        row = await self.db.one("copy_thread", params)
+        if row is None:
+            raise NotFound(f"thread {thread_id} does not exist")
+        return _thread(row)
+
+    async def heads(self, thread_ids: Sequence[str], owner: str) -> Mapping[str, Stored]:
+        rows = await self.db.all("heads", {"thread_ids": list(thread_ids), "owner": owner})
+        return {row["thread_id"]: found for row in rows if (found := stored(row))}
 
     async def search_threads(self, owner: str, query: ThreadQuery) -> tuple[list[Thread], int]:
         if query.sort_by not in SORTABLE:
@@ -84,6 +102,14 @@ class Threads:
         params = {"thread_id": thread_id, "owner": owner}
         if await self.db.one("delete_thread", params) is None:
             raise NotFound(f"thread {thread_id} does not exist")
+
+    async def delete_threads(self, thread_ids: Sequence[str], owner: str) -> int:
+        params = {"thread_ids": list(thread_ids), "owner": owner}
+        return len(await self.db.all("delete_threads", params))
+
+    async def idle_threads(self, thread_ids: Sequence[str], owner: str) -> list[str]:
+        params = {"thread_ids": list(thread_ids), "owner": owner}
+        return [row["thread_id"] for row in await self.db.all("idle_threads", params)]
 
 
 _thread = thread

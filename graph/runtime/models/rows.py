@@ -5,6 +5,22 @@ from dataclasses import dataclass, field
 
 from graph.runtime.models.json import Json
 
+Span = tuple[int, int, int]  # the items of a list, from one position up to another
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """Items that follow each other in a list, the first of them at position `start`."""
+
+    list_id: int
+    start: int
+    count: int
+    data: bytes  # their frames, one after the other
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.count
+
 
 @dataclass(frozen=True, slots=True)
 class BlobRow:
@@ -17,7 +33,10 @@ class BlobRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """One checkpoint as stored: `body` holds all but the large channel values."""
+    """One checkpoint as stored: `body` holds all but the large channel values.
+
+    A long list is said in `lists`: the spans that make it up, by channel.
+    """
 
     ns: str
     checkpoint_id: str
@@ -25,6 +44,7 @@ class CheckpointRow:
     metadata: Json
     body: bytes
     blob_ids: tuple[bytes, ...] = ()
+    lists: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +63,13 @@ class WriteRow:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A checkpoint read back, with its blobs and pending writes."""
+    """A checkpoint read back, with its values and pending writes."""
 
     row: CheckpointRow
     blobs: Mapping[bytes, BlobRow] = field(default_factory=dict)
     writes: tuple[WriteRow, ...] = ()
+    items: tuple[ItemRow, ...] = ()  # those of its spans and maybe others
+    ends: Mapping[int, int] = field(default_factory=dict)  # of its lists, whoever went on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +79,7 @@ class Rows:
     checkpoints: tuple[CheckpointRow, ...] = ()
     blobs: tuple[BlobRow, ...] = ()
     writes: tuple[WriteRow, ...] = ()
+    items: tuple[ItemRow, ...] = ()
+
+
+NO_ROWS = Rows()

@@ -37,6 +37,7 @@ class Claim:
     run: Run | None  # None: a client edits the state, no run is active
     stored: Stored | None
     spent: Totals = NOTHING  # by all of the thread's runs so far
+    told: int = 0  # number of the thread's newest event
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,14 @@ class StepResult:
     tasks: tuple[str, ...] = ()  # names of the nodes that ran, for the log
     spent: tuple[Spent, ...] = ()  # by the model calls that were made
     events: tuple[Event, ...] | None = None  # None: the run has no events, or this attempt none
+    failed_call: bool = False  # it waits because a model call failed
+
+    def failures_after(self, run: Run | None) -> int | None:
+        """How many calls have failed at the step that comes next; None: as many as before."""
+        before = run.failures if run else 0
+        if self.failed_call:
+            return before + 1
+        return 0 if before and self.ending.completes_step else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +130,4 @@ class Advanced:
 
     next_job: StepJob | None
     delay: float = 0.0  # seconds until that job is due
+    watched: bool = False  # somebody outside follows the thread

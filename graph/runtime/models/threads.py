@@ -44,5 +44,5 @@ class ThreadQuery:
     status: ThreadStatus | None = None
     limit: int = 10
     offset: int = 0
-    sort_by: str = "created_at"  # thread_id | status | created_at | updated_at
+    sort_by: str = "created_at"  # thread_id | status | created_at | updated_at | state_updated_at
     descending: bool = True

@@ -10,10 +10,11 @@ from graph.runtime.models import Claim, Event
 class EventStore(Protocol):
     """What runs tell; numbered per thread, rising, without regard to who reads."""
 
-    async def tell(self, claim: Claim, events: Sequence[Event]) -> None:
-        """Store events of a step that is still running; raises LostClaim.
+    async def tell(self, claim: Claim, events: Sequence[Event]) -> bool:
+        """Store events of a step that is still running; whether the thread is watched.
 
-        What an earlier attempt at the step told, and died, is gone with the first of them.
+        What an earlier attempt at the step told, and died, is gone with the first of them. Raises
+        LostClaim.
         """
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from graph.runtime.models import Json
+from graph.runtime.models import Json, Upkeep
 
 
 class Graphs(Protocol):
@@ -13,4 +13,12 @@ class Graphs(Protocol):
 
     async def load(self, graph_id: str, config: Json) -> Any:
         """A compiled graph without a checkpointer; raises BadProject."""
+        ...
+
+    def version(self, graph_id: str) -> str | None:
+        """Which version of it is deployed, told without importing it; None if it has none."""
+        ...
+
+    def upkeep(self, graph_id: str) -> Upkeep:
+        """Its version and its hooks, which are imported; raises BadProject."""
         ...

@@ -12,15 +12,30 @@ class StepStore(Protocol):
     """The step protocol. Each call is one statement; leases are judged by the store's clock."""
 
     async def claim(
-        self, job: StepJob, *, lease: float, now: datetime | None = None
+        self,
+        job: StepJob,
+        *,
+        lease: float,
+        cached: str | None = None,
+        now: datetime | None = None,
     ) -> Claim | Refusal:
-        """Take the step's lease and load what it starts from, or say why not."""
+        """Take the step's lease and load what it starts from, or say why not.
+
+        Of the checkpoint that the caller has already (`cached`), neither body nor values are given.
+        """
         ...
 
     async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
         """Take the lease of a thread no run is active on, to edit its state.
 
         Raises NotFound, or Conflict while a run is active or another edit holds it.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> Advanced:
+        """End a hold that changed nothing; one that was lost is left alone.
+
+        Returns what to ring for a run that was accepted meanwhile.
         """
         ...
 

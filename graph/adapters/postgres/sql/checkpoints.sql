@@ -1,48 +1,105 @@
--- Checkpoints, the blobs they refer to, and pending writes.
+-- Checkpoints, the blobs and items they refer to, and pending writes.
 
 -- part rows --
 -- The part of a statement that stores checkpoints, blobs and writes for the thread in `mine`.
 new_checkpoints AS (
     INSERT INTO checkpoints
-           (thread_id, ns, checkpoint_id, parent_id, written, place, metadata, blob_ids, body)
+           (thread_id, ns, checkpoint_id, parent_id, written, place, metadata, blob_ids, body,
+            lists)
     SELECT mine.thread_id, c.ns, c.id, c.parent_id, mine.written, c.place, c.metadata,
-           ARRAY(SELECT decode(b, 'hex') FROM jsonb_array_elements_text(c.blob_ids) b), c.body
+           c.blob_ids::bytea[], c.body, c.lists
       FROM mine, unnest(%(c_ns)s::text[], %(c_id)s::text[], %(c_parent)s::text[],
-                        %(c_metadata)s::jsonb[], %(c_blobs)s::jsonb[], %(c_body)b::bytea[])
-           WITH ORDINALITY AS c (ns, id, parent_id, metadata, blob_ids, body, place)
+                        %(c_metadata)s::jsonb[], %(c_blobs)s::text[], %(c_body)b::bytea[],
+                        %(c_lists)s::jsonb[])
+           WITH ORDINALITY AS c (ns, id, parent_id, metadata, blob_ids, body, lists, place)
     ON CONFLICT DO NOTHING
-), new_blobs AS (
+){new_blobs}{new_items}{new_writes}
+
+-- part new_blobs if b_id --
+new_blobs AS (
     INSERT INTO blobs (thread_id, blob_id, kind, data)
     SELECT mine.thread_id, b.id, b.kind, b.data
       FROM mine, unnest(%(b_id)b::bytea[], %(b_kind)s::text[], %(b_data)b::bytea[])
            AS b (id, kind, data)
     ON CONFLICT DO NOTHING
-), new_writes AS (
+)
+
+-- part new_items if i_list --
+-- Nobody else has gone on there: what is there already is a fork, and no update of it.
+new_items AS (
+    INSERT INTO items (thread_id, list_id, start, count, data)
+    SELECT mine.thread_id, i.list_id, i.start, i.count, i.data
+      FROM mine, unnest(%(i_list)s::bigint[], %(i_start)s::int[], %(i_count)s::int[],
+                        %(i_data)b::bytea[]) AS i (list_id, start, count, data)
+)
+
+-- part new_writes if w_ns --
+new_writes AS (
     INSERT INTO writes
-           (thread_id, ns, checkpoint_id, task_id, idx, task_path, channel, kind, data)
+           (thread_id, ns, checkpoint_id, task_id, idx, task_path, channel, kind, data, run_id)
     SELECT mine.thread_id, w.ns, w.checkpoint_id, w.task_id, w.idx, w.task_path, w.channel,
-           w.kind, w.data
+           w.kind, w.data, %(writer)s
       FROM mine, unnest(%(w_ns)s::text[], %(w_checkpoint)s::text[], %(w_task)s::text[],
                         %(w_idx)s::int[], %(w_path)s::text[], %(w_channel)s::text[],
                         %(w_kind)s::text[], %(w_data)b::bytea[])
            AS w (ns, checkpoint_id, task_id, idx, task_path, channel, kind, data)
     ON CONFLICT (thread_id, ns, checkpoint_id, task_id, idx) DO UPDATE
-       SET channel = excluded.channel, kind = excluded.kind, data = excluded.data
+       SET channel = excluded.channel, kind = excluded.kind, data = excluded.data,
+           run_id = excluded.run_id,
+           was_kind = CASE WHEN writes.run_id IS DISTINCT FROM excluded.run_id
+                           THEN writes.kind ELSE writes.was_kind END,
+           was_data = CASE WHEN writes.run_id IS DISTINCT FROM excluded.run_id
+                           THEN writes.data ELSE writes.was_data END
      WHERE writes.idx < 0
 )
 
 -- part checkpoint --
--- The part of a statement that reads the checkpoint `c` with its blobs and pending writes.
-c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.body,
-       (SELECT array_agg(ARRAY[b.blob_id, convert_to(b.kind, 'UTF8'), b.data])
-          FROM blobs b
-         WHERE b.thread_id = c.thread_id AND b.blob_id = ANY (c.blob_ids)) AS blobs,
-       (SELECT array_agg(ARRAY[convert_to(w.task_id, 'UTF8'), convert_to(w.task_path, 'UTF8'),
-                               convert_to(w.idx::text, 'UTF8'), convert_to(w.channel, 'UTF8'),
-                               convert_to(w.kind, 'UTF8'), w.data])
-          FROM writes w
-         WHERE w.thread_id = c.thread_id AND w.ns = c.ns
-           AND w.checkpoint_id = c.checkpoint_id) AS writes
+-- The part of a statement that reads the checkpoint `c` with its values and pending writes.
+c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.lists, c.body,
+       blobs_of(c.thread_id, c.blob_ids) AS blobs, items_of(c.thread_id, c.lists) AS items,
+       writes_of(c.thread_id, c.ns, c.checkpoint_id) AS writes
+
+-- part gone_items --
+-- The part of a statement that deletes checkpoints (`gone`) which drops the items that none of
+-- those which stay (`kept`) refers to.
+gone_items AS (
+    DELETE FROM items i
+     WHERE i.thread_id IN (SELECT thread_id FROM gone)
+       AND NOT EXISTS (
+           SELECT FROM (
+               SELECT kept.thread_id, (span ->> 0)::bigint AS list_id,
+                      range_agg(int4range((span ->> 1)::int, (span ->> 2)::int)) AS spans
+                 FROM kept, jsonb_each(kept.lists) AS channel,
+                      jsonb_array_elements(channel.value) AS span
+                GROUP BY 1, 2) used
+            WHERE used.thread_id = i.thread_id AND used.list_id = i.list_id
+              AND used.spans && int4range(i.start, i.start + i.count))
+)
+
+-- part copies --
+-- The part of a statement that copies a thread's checkpoints, blobs and writes to the `target`.
+copied_checkpoints AS (
+    INSERT INTO checkpoints
+    SELECT target.thread_id, s.ns, s.checkpoint_id, s.parent_id, s.written, s.place, s.metadata,
+           s.blob_ids, s.body, s.lists
+      FROM target, checkpoints s WHERE s.thread_id = %(source)s
+    ON CONFLICT DO NOTHING
+), copied_blobs AS (
+    INSERT INTO blobs
+    SELECT target.thread_id, s.blob_id, s.kind, s.data
+      FROM target, blobs s WHERE s.thread_id = %(source)s
+    ON CONFLICT DO NOTHING
+), copied_items AS (
+    INSERT INTO items
+    SELECT target.thread_id, s.list_id, s.start, s.count, s.data
+      FROM target, items s WHERE s.thread_id = %(source)s
+), copied_writes AS (
+    INSERT INTO writes
+    SELECT target.thread_id, s.ns, s.checkpoint_id, s.task_id, s.idx, s.task_path, s.channel,
+           s.kind, s.data
+      FROM target, writes s WHERE s.thread_id = %(source)s
+    ON CONFLICT DO NOTHING
+)
 
 -- load --
 -- One checkpoint with its blobs and pending writes; the newest when no id is given.
@@ -79,7 +136,7 @@ WITH mine AS (
 SELECT thread_id FROM mine;
 
 -- delete_checkpoints --
--- Drop a thread's checkpoints, or those that some runs made, and the blobs nobody refers to.
+-- Drop a thread's checkpoints, or those that some runs made, and the values nobody refers to.
 WITH gone AS (
     DELETE FROM checkpoints
      WHERE thread_id = %(thread_id)s OR metadata ->> 'run_id' = ANY (%(run_ids)s)
@@ -88,8 +145,8 @@ WITH gone AS (
     DELETE FROM writes w USING gone
      WHERE (w.thread_id, w.ns, w.checkpoint_id)
          = (gone.thread_id, gone.ns, gone.checkpoint_id)
-), left_over AS (
-    SELECT c.thread_id, c.ns, c.checkpoint_id, c.written, c.place, c.blob_ids
+), kept AS (
+    SELECT c.thread_id, c.ns, c.checkpoint_id, c.written, c.place, c.blob_ids, c.lists
       FROM checkpoints c
      WHERE c.thread_id IN (SELECT thread_id FROM gone)
        AND (c.thread_id, c.ns, c.checkpoint_id)
@@ -97,11 +154,11 @@ WITH gone AS (
 ), gone_blobs AS (
     DELETE FROM blobs b
      WHERE b.thread_id IN (SELECT thread_id FROM gone)
-       AND NOT EXISTS (SELECT FROM left_over l
+       AND NOT EXISTS (SELECT FROM kept l
                         WHERE l.thread_id = b.thread_id AND b.blob_id = ANY (l.blob_ids))
-)
+), {gone_items}
 UPDATE threads t
-   SET head = (SELECT l.checkpoint_id FROM left_over l
+   SET head = (SELECT l.checkpoint_id FROM kept l
                 WHERE l.thread_id = t.thread_id AND l.ns = ''
                 ORDER BY l.written DESC, l.place DESC, l.checkpoint_id DESC LIMIT 1)
  WHERE (t.thread_id, t.head) IN (SELECT thread_id, checkpoint_id FROM gone WHERE ns = '');
@@ -113,29 +170,14 @@ WITH target AS (
     SELECT %(target)s, owner, head FROM threads WHERE thread_id = %(source)s
     ON CONFLICT (thread_id) DO UPDATE SET head = excluded.head
     RETURNING thread_id
-), c AS (
-    INSERT INTO checkpoints
-    SELECT target.thread_id, s.ns, s.checkpoint_id, s.parent_id, s.written, s.place, s.metadata,
-           s.blob_ids, s.body
-      FROM target, checkpoints s WHERE s.thread_id = %(source)s
-    ON CONFLICT DO NOTHING
-), b AS (
-    INSERT INTO blobs
-    SELECT target.thread_id, s.blob_id, s.kind, s.data
-      FROM target, blobs s WHERE s.thread_id = %(source)s
-    ON CONFLICT DO NOTHING
-)
-INSERT INTO writes
-SELECT target.thread_id, s.ns, s.checkpoint_id, s.task_id, s.idx, s.task_path, s.channel, s.kind,
-       s.data
-  FROM target, writes s WHERE s.thread_id = %(source)s
-ON CONFLICT DO NOTHING;
+), {copies}
+SELECT thread_id FROM target;
 
 -- keep_latest --
--- Keep each namespace's newest checkpoint, its writes and its blobs. A thread with a DeltaChannel
+-- Keep each namespace's newest checkpoint, its writes and its values. A thread with a DeltaChannel
 -- is left alone: its newest checkpoint is rebuilt from its ancestors' writes.
-WITH newest AS (
-    SELECT DISTINCT ON (thread_id, ns) thread_id, ns, checkpoint_id, blob_ids,
+WITH kept AS (
+    SELECT DISTINCT ON (thread_id, ns) thread_id, ns, checkpoint_id, blob_ids, lists,
            EXISTS (SELECT FROM threads t
                     WHERE t.thread_id = c.thread_id AND c.ns = '' AND t.head = c.checkpoint_id)
            AS is_head
@@ -147,16 +189,16 @@ WITH newest AS (
      ORDER BY thread_id, ns, is_head DESC, written DESC, place DESC, checkpoint_id DESC
 ), gone AS (
     DELETE FROM checkpoints c
-     WHERE c.thread_id IN (SELECT thread_id FROM newest)
+     WHERE c.thread_id IN (SELECT thread_id FROM kept)
        AND (c.thread_id, c.ns, c.checkpoint_id)
-           NOT IN (SELECT thread_id, ns, checkpoint_id FROM newest)
+           NOT IN (SELECT thread_id, ns, checkpoint_id FROM kept)
     RETURNING c.thread_id, c.ns, c.checkpoint_id
 ), gone_writes AS (
     DELETE FROM writes w USING gone
      WHERE (w.thread_id, w.ns, w.checkpoint_id)
          = (gone.thread_id, gone.ns, gone.checkpoint_id)
-)
+), {gone_items}
 DELETE FROM blobs b
- WHERE b.thread_id IN (SELECT thread_id FROM newest)
-   AND NOT EXISTS (SELECT FROM newest n
+ WHERE b.thread_id IN (SELECT thread_id FROM kept)
+   AND NOT EXISTS (SELECT FROM kept n
                     WHERE n.thread_id = b.thread_id AND b.blob_id = ANY (n.blob_ids));

@@ -5,11 +5,11 @@
 WITH mine AS (
     UPDATE threads SET events = events + %(told)s
      WHERE thread_id = %(thread_id)s AND fence = %(fence)s
-    RETURNING events, events_kept
-), {events}
-SELECT events FROM mine;
+    RETURNING events, events_kept, watched_until
+){events}
+SELECT coalesce(watched_until > clock_timestamp(), false) AS watched FROM mine;
 
--- part events --
+-- part events if telling --
 -- The part of a statement that stores the events of the thread in `mine`, instead of those that an
 -- earlier attempt at its step told and died.
 unsaid AS (

@@ -1,0 +1,51 @@
+"""Runs whose client waits, stepped in this very process where that is allowed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from fastapi import Request
+
+from functions.api.edge import Edge
+from graph.runtime.line import Line
+from graph.runtime.models import Run
+
+log = logging.getLogger("baton.inline")
+
+MOST = 32  # runs that one process steps at once; others go through the queue
+
+
+async def on_line(request: Request, edge: Edge, starting: Callable[[Edge], Awaitable[Run]]) -> Run:
+    """A run as it was accepted; its steps are taken here, unless it must wait for its turn.
+
+    `starting` is given the edge to start it with.
+    """
+    buffered = "aws.event" in request.scope
+    if buffered or not edge.line_seconds or len(edge.lines) >= MOST:
+        return await starting(edge)
+    from graph.runtime.inline import HeldBack, step_inline  # noqa: PLC0415 - LangGraph loads late
+
+    line = Line(time.monotonic() + edge.line_seconds, edge.line_lease)
+    held = HeldBack(edge.rt.queue, edge.line_lease)
+    run = await starting(replace(edge, rt=replace(edge.rt, queue=held)))
+    if held.job is not None:
+        stepping = step_inline(edge.rt, edge.listener, held.job, run_id=run.run_id, line=line)
+        task = asyncio.create_task(stepping)
+        edge.lines[run.run_id] = line, task
+        task.add_done_callback(lambda task: _over(edge, run.run_id, task))
+    return run
+
+
+def _over(edge: Edge, run_id: str, task: "asyncio.Task[None]") -> None:
+    del edge.lines[run_id]
+    if not task.cancelled() and (error := task.exception()):  # its message comes all the same
+        log.error("stepping stopped", extra={"run_id": run_id}, exc_info=error)
+
+
+def hand_over(edge: Edge, run_id: str) -> None:
+    """The client is gone: somebody else takes the run's next step."""
+    if run_id in edge.lines:
+        line, _ = edge.lines[run_id]
+        line.left.set()

@@ -1,0 +1,81 @@
+"""LangGraph's Postgres store on a connection that a proxy and a frozen Lambda allow."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from langgraph.store.base import TTLConfig
+from langgraph.store.postgres.aio import AsyncPostgresStore
+from langgraph.store.postgres.base import PostgresIndexConfig
+from psycopg.rows import DictRow, dict_row
+
+from graph.adapters.postgres.database import Database
+from graph.adapters.store_config import Index, StoreConfig
+from graph.errors import BadProject, Unavailable
+
+log = logging.getLogger("baton.store")
+
+
+class Items(AsyncPostgresStore):
+    """Everybody's items. Only `abatch` is called: what one batch writes is one transaction.
+
+    Its tables are made by migrations, what is past its TTL goes in the sweep: neither `setup` nor a
+    background task is needed.
+    """
+
+    def __init__(self, db: Database, *, index: PostgresIndexConfig | None, ttl: TTLConfig) -> None:
+        unconnected: Any = None  # the connection is asked for when it is needed
+        super().__init__(unconnected, index=index, ttl=ttl)
+        self.db = db
+
+    def _ensure_task(self) -> None:
+        """No batches of what several nodes ask for at once: each would wait for all."""
+
+    @asynccontextmanager
+    async def _cursor(
+        self,
+        *,
+        pipeline: bool = False,  # noqa: ARG002 - always
+    ) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        async with self.lock:
+            connection = await self.db.connection()
+            try:
+                async with (
+                    connection.pipeline(),
+                    connection.cursor(binary=True, row_factory=dict_row) as cursor,
+                ):
+                    yield cursor
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise Unavailable(f"Postgres failed in the long-term store: {error}") from error
+
+
+async def open_items(db: Database, config: StoreConfig) -> Items:
+    """Raises BadProject when `store.index` does not fit its embeddings or the database."""
+    index = config.index
+    if index is not None and not await _has_vectors(db, index):
+        log.warning("there are no vectors: items are not found by meaning; migrate makes them")
+        index = None
+    if index is None:
+        return Items(db, index=None, ttl=config.ttl)
+    embed = config.load(index.embed) if ".py:" in index.embed else index.embed
+    try:
+        searched: PostgresIndexConfig = {
+            "embed": embed,
+            "dims": index.dims,
+            "fields": list(index.fields),
+        }
+        return Items(db, index=searched, ttl=config.ttl)
+    except (ImportError, ValueError, TypeError) as error:
+        raise BadProject(f"store.index.embed: {index.embed} cannot be used: {error}") from error
+
+
+async def _has_vectors(db: Database, index: Index) -> bool:
+    row = await db.one("dims_of_vectors", {})
+    if row is not None and row["dims"] != index.dims:
+        raise BadProject(
+            f"store.index.dims is {index.dims}, the database's vectors have {row['dims']}: "
+            "migrate tells what to do"
+        )
+    return row is not None

@@ -1,0 +1,33 @@
+"""How many tokens messages have: the API's own count where there is one, else an estimate."""
+
+import asyncio
+from collections.abc import Sequence
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from graph.llm.chat import Claude
+
+BYTES = 4  # of a token, about, in any script
+PATIENCE = 5.0  # seconds for the endpoint
+
+
+def estimate(messages: Sequence[BaseMessage]) -> int:
+    """About how many; nothing is asked."""
+    text = "".join(message.text for message in messages)
+    wide = len(text.encode(errors="replace")) / max(len(text), 1)
+    return count_tokens_approximately(messages, chars_per_token=BYTES / max(wide, 1.0))
+
+
+async def count(model: BaseChatModel, messages: Sequence[BaseMessage]) -> int:
+    """As the model's API counts them; an estimate for one that does not, or not now."""
+    if isinstance(model, Claude) and messages:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                counted = await model.count(messages)
+        except TimeoutError:
+            counted = None
+        if counted is not None:
+            return counted
+    return estimate(messages)

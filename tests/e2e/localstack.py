@@ -1,0 +1,57 @@
+"""An account of LocalStack 4.14 without Docker, and what it cannot do."""
+
+import contextlib
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.e2e.account import REGION, Account, free_port, listens, rewrite, without_resources
+from tests.e2e.toolbox import Toolbox
+from tests.fixtures.daemon import Command, daemon
+
+LACKING = {"Dashboard", "LostClaims", "Spend"}
+
+
+@contextlib.contextmanager
+def localstack(tools: Toolbox, folder: Path) -> Iterator[Account]:
+    """An empty account, whose functions run under Lambda's emulator; all end with the block."""
+    port = free_port()
+    here = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "FILESYSTEM_ROOT": str(folder / "files"),
+        "OVERRIDE_IN_DOCKER": "0",
+        "GATEWAY_LISTEN": f"[::ffff:127.0.0.1]:{port}",  # an IPv4 address it takes for any
+        "LOCALSTACK_HOST": f"127.0.0.1:{port}",
+        "SQS_ENDPOINT_STRATEGY": "path",
+        "AWS_DEFAULT_REGION": REGION,
+        "DNS_ADDRESS": "0",
+        "DISABLE_EVENTS": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        # Its newer engine knows no resources that only SAM's transform makes.
+        "PROVIDER_OVERRIDE_CLOUDFORMATION": "engine-legacy",
+        "LAMBDA_RUNTIME_EXECUTOR": "emulator",
+        "BATON_RUNTIME_PYTHON": str(tools.python),
+        "BATON_RUNTIME_EMULATOR": str(tools.emulator),
+    }
+    settings = [f"{name}={value}" for name, value in here.items()]
+    module = (tools.localstack, "-m", "localstack.runtime.main")
+    command: Command = ["/usr/bin/env", "-i", *settings, *module]
+    with daemon(command, user=None, cwd=folder, stop=signal.SIGTERM) as running:
+        running.until(lambda: listens(port), seconds=90)
+        path = "/_aws/execute-api/{api}/{stage}"
+        url = f"http://127.0.0.1:{port}"
+        yield Account(url, path, websocket=False, before=with_simpler_alarms, after=as_it_is)
+
+
+def as_it_is(it: Account, outputs: dict[str, str]) -> None:
+    """What was deployed needs no help."""
+
+
+def with_simpler_alarms(stage: Path) -> None:
+    """No percentiles, no thresholds by parameter, no metrics out of logs and no dashboard."""
+    path = stage / "infra" / "monitoring.yaml"
+    text = without_resources(path.read_text(), LACKING)
+    text = text.replace("ExtendedStatistic: p99", "Statistic: Maximum")
+    rewrite(path, re.sub(r"Threshold: !Ref \w+", "Threshold: 1000", text))

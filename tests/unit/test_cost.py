@@ -1,0 +1,168 @@
+"""`baton cost`: the arithmetic by hand, and what was found out before there was a program."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from infra.cost.bill import ALARMS, Bill, Workload, bills, price_list
+from infra.local.cli import main
+from tests.unit.test_template import MONITORING
+
+MILLION = Decimal(1_000_000)
+CENT = Decimal("0.01")
+
+
+def bill(name: str, load: Workload) -> Bill:
+    (found,) = [one for one in bills(load) if one.name == name]
+    return found
+
+
+def dollars(of: Bill, *starts: str) -> Decimal:
+    """The sum of the lines that start so, to the cent."""
+    return sum((one.usd for one in of.lines if one.what.startswith(starts)), Decimal(0)).quantize(
+        CENT
+    )
+
+
+def machinery(load: Workload) -> Decimal:
+    """Of a million steps: what Lambda, SQS and API Gateway take, with nobody waiting."""
+    return dollars(bill("baton, existing", load), "steps: ", "requests: ")
+
+
+def test_a_million_steps_by_hand() -> None:
+    rds = bill("baton, rds", Workload(MILLION, model_seconds=Decimal(5)))
+    by_hand = {
+        "steps: Lambda, machinery": "0.40",  # 1e6 x 0.06 s x 0.5 GB x 0.0000133334
+        "steps: Lambda, invocations": "0.20",  # 1e6 x 0.0000002
+        "steps: Lambda, waiting for models": "33.33",  # 1e6 x 5 s x 0.5 GB x 0.0000133334
+        "steps: SQS": "1.20",  # 3e6 x 0.0000004
+        "requests: API Gateway": "0.70",  # 200,000 runs x 0.0000035
+        "logs": "0.30",  # 0.6 GB x 0.50
+        "RDS db.t4g.micro": "11.68",  # 730 h x 0.016
+        "RDS storage": "2.30",  # 20 GB x 0.115
+        "RDS Proxy": "21.90",  # 730 h x 2 vCPUs x 0.015
+        "egress: ipv6": "0.00",
+        "alarms": "1.70",
+        "secret": "0.40",
+        "sweeps": "0.04",  # 43,800 x (0.0000002 + 0.1 s x 0.5 GB x 0.0000133334)
+    }
+    assert {one.what: str(one.usd.quantize(CENT)) for one in rds.lines} == by_hand
+    assert rds.total.quantize(CENT) == Decimal("74.15")
+
+
+@pytest.mark.parametrize(("together", "expected"), [("1", "2.50"), ("5", "1.38"), ("100", "1.38")])
+def test_the_machinery_costs_what_was_found(together: str, expected: str) -> None:
+    """1.4 with a run's five steps in one invocation, which is as many as it has, to 2.5."""
+    load = Workload(MILLION, steps_per_invocation=Decimal(together))
+    assert machinery(load) == Decimal(expected)
+
+
+def test_steps_that_wait_together_are_billed_once() -> None:
+    together = Workload(MILLION, model_seconds=Decimal(5), batch=Decimal(10))
+    assert dollars(bill("baton, rds", together), "steps: Lambda, waiting") == Decimal("3.33")
+    assert dollars(bill("baton, rds", together), "steps: SQS") == Decimal("1.20")
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("baton, rds", 36, 48), ("baton, aurora-zero", 1, 3), ("baton, existing", 1, 2)],
+)
+def test_what_it_costs_when_nobody_uses_it(name: str, least: int, most: int) -> None:
+    assert least <= bill(name, Workload(Decimal(0))).total <= most
+
+
+def test_aurora_costs_its_io_and_the_hours_it_is_awake() -> None:
+    load = Workload(MILLION, active_hours=Decimal(100))
+    aurora = bill("baton, aurora-zero", load)
+    assert dollars(aurora, "Aurora I/O") == Decimal("2.00")
+    assert dollars(aurora, "Aurora, awake") == Decimal("6.73")  # (100 + 121.7 x 0.1) h x 0.5 x 0.12
+    assert Decimal("2.6") <= machinery(load) + dollars(aurora, "Aurora I/O") <= Decimal("4.9")
+    always = bill("baton, aurora-zero", Workload(MILLION, active_hours=Decimal(10_000)))
+    assert dollars(always, "Aurora, awake") == Decimal("43.80")  # a month has 730 hours
+
+
+@pytest.mark.parametrize(
+    ("egress", "usd"), [("ipv6", "0.00"), ("nat", "32.85"), ("endpoints", "43.80")]
+)
+def test_the_way_out_of_the_network(egress: str, usd: str) -> None:
+    assert dollars(bill("baton, rds", Workload(MILLION, egress=egress)), "egress") == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("Lambda durable functions", 13, 24),
+        ("Step Functions, Standard", 50, 76),
+        ("Temporal Cloud, without your workers", 50, 110),
+    ],
+)
+def test_the_alternatives_cost_what_was_found(name: str, low: int, high: int) -> None:
+    other = bill(name, Workload(MILLION))
+    assert low <= other.total < low + 1
+    assert high - 1 < other.high <= high
+
+
+def test_a_hosted_server_is_paid_by_the_run_and_for_being_there() -> None:
+    hosted = bill("LangSmith Deployment", Workload(MILLION, model_seconds=Decimal(5)))
+    assert dollars(hosted, "agent runs") == Decimal("1000.00")
+    assert dollars(hosted, "uptime") == Decimal("157.68")
+
+
+def test_waiting_for_models_is_billed_wherever_lambda_waits() -> None:
+    load = Workload(MILLION, model_seconds=Decimal(5))
+    for name in ("baton, rds", "Lambda durable functions", "Step Functions, Standard"):
+        assert sum(one.usd for one in bill(name, load).lines if "waiting" in one.what) > 33
+
+
+def test_as_many_alarms_are_paid_as_the_template_makes() -> None:
+    alarms = [
+        resource.get("Condition")
+        for resource in MONITORING["Resources"].values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    only_rds = [of for of in alarms if of in ("WithProxy", "WithDatabase")]
+    assert ALARMS["rds"] == len(alarms)
+    assert ALARMS["aurora-zero"] == ALARMS["existing"] == len(alarms) - len(only_rds)
+
+
+def test_every_price_says_what_it_is_for_and_where_it_was_read() -> None:
+    listed = price_list()
+    assert date.fromisoformat(listed["as_of"]) >= date(2026, 11, 1)
+    for price in listed["prices"].values():
+        assert Decimal(price["usd"]) > 0
+        assert price["per"]
+        assert price["source"].startswith("https://")
+
+
+def test_every_price_in_the_list_is_used() -> None:
+    code = (Path(__file__).parents[2] / "infra" / "cost" / "bill.py").read_text()
+    assert [name for name in price_list()["prices"] if f'"{name}"' not in code] == []
+
+
+def test_the_command_prints_every_bill_and_its_date() -> None:
+    said = CliRunner().invoke(main, ["cost", "--steps", "1e6", "--model-seconds", "5"])
+    assert said.exit_code == 0
+    assert "baton, aurora-zero" in said.output
+    assert "33.33" in said.output
+    assert price_list()["as_of"] in said.output
+
+
+def test_json_is_exact_and_names_its_sources() -> None:
+    said = CliRunner().invoke(main, ["cost", "--steps", "1e6", "--json"])
+    found = json.loads(said.output)
+    rds = found["bills"][0]
+    assert sum(Decimal(one["usd"]) for one in rds["lines"]) == Decimal(rds["total"])
+    assert found["price_list"] == price_list()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--steps", "many"], ["--steps", "-1"], ["--steps", "1", "--batch", "0"], []]
+)
+def test_a_wrong_number_is_said_and_nothing_is_printed(wrong: list[str]) -> None:
+    said = CliRunner().invoke(main, ["cost", *wrong])
+    assert said.exit_code == 2
+    assert "Error" in said.output

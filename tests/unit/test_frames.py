@@ -1,0 +1,140 @@
+"""Items as bytes: what comes back, what is told from what, and what is never built."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import ormsgpack
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from graph.runtime.checkpoints import strict_serializer
+from graph.runtime.frames import freeze, split, thaw
+from graph.runtime.marks import Marks
+
+SERDE = strict_serializer()
+CALL = {"name": "look", "args": {"at": [1, 2.5]}, "id": "c1", "type": "tool_call"}
+MESSAGES: list[BaseMessage] = [
+    HumanMessage("hi", id="1", name="ann", additional_kwargs={"a": {"b": [True, 1, 1.0]}}),
+    AIMessage("", tool_calls=[CALL], response_metadata={"model": "m"}, id="2"),
+    AIMessage([{"type": "text", "text": "x"}, "y"]),
+    SystemMessage("be brief"),
+    ToolMessage("42", tool_call_id="c1", artifact={"k": None}, status="error"),
+    HumanMessage("more", extra_field=["kept"]),
+]
+OTHERS: list[Any] = [
+    ChatMessage(content="hm", role="critic"),
+    HumanMessage("tuple inside", additional_kwargs={"pair": (1, 2)}),
+    {"int keys": {1: "a"}, "date": date(2026, 1, 2)},
+    {"a": [1, 2.0, None, b"x"]},
+    "text",
+    b"bytes",
+    None,
+    True,
+    "half a pair \ud800",
+]
+
+
+@dataclasses.dataclass
+class Unknown:
+    number: int
+
+
+@pytest.mark.parametrize("items", [MESSAGES, OTHERS, [*MESSAGES, *OTHERS], []])
+def test_items_come_back_as_the_serializer_would_give_them(items: list[Any]) -> None:
+    data, _ = freeze(items, SERDE)
+    wanted = [SERDE.loads_typed(SERDE.dumps_typed(item)) for item in items]
+    assert repr(thaw(data, len(items), SERDE)) == repr(wanted)
+
+
+def test_messages_come_back_equal_and_can_be_changed() -> None:
+    found = thaw(freeze(MESSAGES, SERDE)[0], len(MESSAGES), SERDE)
+    assert found == MESSAGES
+    assert [m.model_dump() for m in found] == [m.model_dump() for m in MESSAGES]
+    found[0].name = "bob"
+    assert found[0].model_copy(update={"id": "9"}).id == "9"
+    assert found[5].extra_field == ["kept"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_frames_stand_one_after_the_other_however_many_there_are(count: int) -> None:
+    items: list[Any] = [HumanMessage(str(n)) for n in range(count)]
+    data, exact = freeze(items, SERDE)
+    frames = split(data, count)
+    assert exact
+    assert len(frames) == count
+    assert b"".join(frames) == data
+    assert data == b"".join(freeze([item], SERDE)[0] for item in items)
+
+
+def test_only_what_comes_back_as_it_was_is_called_exact() -> None:
+    plain: list[Any] = [*MESSAGES, {"a": [1]}, "text", None, 1.5]
+    for item in plain:
+        assert freeze([item], SERDE)[1], item
+    others: list[Any] = [(1, 2), {"a": (1,)}, {1: 2}, OTHERS[1], Unknown(1)]
+    for item in others:
+        assert not freeze([item], SERDE)[1], item
+
+
+def test_no_class_is_built_that_is_not_known() -> None:
+    (built,) = thaw(freeze([Unknown(7)], SERDE)[0], 1, SERDE)
+    assert not isinstance(built, Unknown)
+    evil = ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb(("os", "system", "true"))))
+    crafted = ormsgpack.packb([0, "msgpack", evil])
+    assert thaw(crafted, 1, SERDE) == ["true"]
+    with pytest.raises(KeyError):
+        thaw(ormsgpack.packb([99, {}, {}]), 1, SERDE)
+    with pytest.raises(NotImplementedError):
+        thaw(ormsgpack.packb([0, "pickle", b"cos\nsystem\n."]), 1, SERDE)
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "another text": lambda m: setattr(m, "content", "other"),
+    "an equal number of another type": lambda m: m.additional_kwargs["a"]["b"].__setitem__(0, 1),
+    "a key in an empty dict": lambda m: m.response_metadata.update(x=1),
+    "an item in a list inside": lambda m: m.additional_kwargs["a"]["b"].append(None),
+    "a field of its own": lambda m: setattr(m, "extra_field", 1),
+    "another dict": lambda m: setattr(m, "response_metadata", {"x": 1}),
+    "a field taken away": lambda m: m.__dict__.pop("name"),
+    "something that cannot be compared": lambda m: m.response_metadata.update(x=(1, 2)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_message_changed_in_place_no_longer_fits(change: str) -> None:
+    items: list[Any] = [message.model_copy(deep=True) for message in MESSAGES]
+    marks = Marks.of(items)
+    assert marks is not None
+    assert marks.fit(items)
+    assert marks.fit(list(items))
+    CHANGES[change](items[0])
+    assert not marks.fit(items)
+
+
+def test_fewer_more_or_other_messages_do_not_fit() -> None:
+    marks = Marks.of(MESSAGES)
+    assert marks is not None
+    assert not marks.fit(MESSAGES[:-1])
+    assert not marks.fit([*MESSAGES, HumanMessage("x")])
+    assert not marks.fit(MESSAGES[::-1])
+    assert not marks.fit([])
+
+
+def test_marks_of_more_messages_are_those_of_all() -> None:
+    first, more = Marks.of(MESSAGES[:2]), Marks.of(MESSAGES[2:])
+    assert first is not None
+    assert more is not None
+    assert first.and_those(more).fit(MESSAGES)
+
+
+def test_what_is_not_known_is_not_marked() -> None:
+    for item in OTHERS:
+        assert Marks.of([item]) is None

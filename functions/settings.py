@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
+from graph.ceilings import Budget
 from graph.errors import BadProject
 
 
@@ -37,6 +38,12 @@ class Settings(BaseModel):
     )
     BATON_INLINE_SECONDS: float = Field(5, gt=0, description="after which none is begun")
     BATON_RUN_RETENTION_DAYS: float = Field(30, gt=0, description="how long ended runs are kept")
+    BATON_USAGE_RETENTION_DAYS: float = Field(
+        400, gt=0, description="how long a row for each call is kept; totals stay"
+    )
+    BATON_BUDGET: Json[Budget] | None = Field(
+        None, description="ceilings of runs that ask for no others, as their `budget`, in JSON"
+    )
     BATON_MAX_BODY_BYTES: int = Field(5_000_000, ge=1, description="largest request body")
     BATON_WAIT_SECONDS: float = Field(25, gt=0, description="how long wait and join may wait")
     BATON_SEGMENT_SECONDS: float = Field(

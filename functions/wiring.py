@@ -77,6 +77,7 @@ def runtime() -> Runtime:
         max_attempts=env.BATON_MAX_ATTEMPTS,
         steps_per_invocation=env.BATON_STEPS_PER_INVOCATION,
         inline_seconds=env.BATON_INLINE_SECONDS,
+        budget=env.BATON_BUDGET.model_dump(exclude_unset=True) if env.BATON_BUDGET else {},
         allowed_types=registry.allowed_types,
         warm=WarmThreads(env.BATON_CACHE_BYTES),
         long_term=LongTermStore(store().db.another(), registry.store_config),

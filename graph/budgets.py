@@ -157,6 +157,23 @@ async def held(most: Totals, *, unpriced: str | None) -> AsyncIterator[None]:
         account.flying.remove(most)
 
 
+def commit(most: Totals, *, unpriced: str | None, asked: bool) -> bool:
+    """Count a call that ends after the step: for now it may cost `most`.
+
+    False when there is no room for it until others have ended; what is `asked` already has some.
+    Raises as `check` for one that is not.
+    """
+    account = _account.get()
+    if not asked:
+        check(unpriced=unpriced)
+    if account is None:
+        return True
+    if not asked and account.flying and account.full:
+        return False
+    account.flying.append(most)
+    return True
+
+
 def nearly_spent() -> bool:
     """Whether a ceiling in USD is so near that a cheaper model should be asked."""
     account = _account.get()

@@ -324,6 +324,7 @@ CREATE TABLE public.threads (
     usd numeric DEFAULT 0 NOT NULL,
     rests_as text,
     watched_until timestamp with time zone,
+    thinned text,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),
     CONSTRAINT threads_ttl_strategy_check CHECK ((ttl_strategy = ANY (ARRAY['delete'::text, 'keep_latest'::text])))
 )
@@ -350,6 +351,11 @@ CREATE TABLE public.usage (
     lost boolean NOT NULL,
     spent_at timestamp with time zone DEFAULT now() NOT NULL,
     open boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE public.walks (
+    name text NOT NULL,
+    place text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE public.webhooks (
@@ -443,6 +449,9 @@ ALTER TABLE ONLY public.turns
 
 ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_pkey PRIMARY KEY (call_id);
+
+ALTER TABLE ONLY public.walks
+    ADD CONSTRAINT walks_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (run_id);

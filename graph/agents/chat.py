@@ -147,11 +147,12 @@ def _routes(tools: Sequence[Tool]) -> type[BaseModel] | None:
     if not topics:
         return None
     told = "; ".join(f"{topic}:{does}" for topic, does in topics.items())
+    one_of_them: Any = Literal[(ANYTHING, *topics)]
     return create_model(
         "Route",
         __doc__="Say which tools the question is about.",
         topic=(
-            Literal[(ANYTHING, *topics)],
+            one_of_them,
             Field(description=f"{told}; {ANYTHING}: unclear, small talk or several"),
         ),
     )

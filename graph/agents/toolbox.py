@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from graph import PermanentFailure
 from graph.agents.long_results import shortened
-from graph.tool_calls import counted
+from graph.agents.tool_calls import counted
 
 log = logging.getLogger("baton.tools")
 

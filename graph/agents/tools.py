@@ -74,11 +74,9 @@ class Recall(Arguments):
 
 
 class ReadResult(Arguments):
-    """Read on in the long result of an earlier tool call."""
+    """Continue in a long result of an earlier call, which says how."""
 
-    result_id: str = Field(
-        pattern=r"^[\w-]{1,100}$", description="as the cut result says it", examples=["toolu_01AB"]
-    )
+    result_id: str = Field(min_length=1, max_length=200, description="as the cut result says it")
     start: int = Field(default=0, ge=0, description="the character to begin at")
 
 

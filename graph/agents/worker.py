@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
 from graph.agents.toolbox import Tool, carry_out
@@ -69,7 +69,7 @@ async def use_tools(state: State, *, tools: Sequence[Tool]) -> dict[str, Any]:
 def next_node(state: State) -> Literal["use_tools", "__end__"]:
     """No calls end the work."""
     last = state["said"][-1]
-    return "use_tools" if isinstance(last, AIMessage) and last.tool_calls else END
+    return "use_tools" if isinstance(last, AIMessage) and last.tool_calls else "__end__"
 
 
 def build(

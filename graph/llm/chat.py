@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import override
 
-from graph.llm.client import count_tokens, streaming
+from graph.llm.client import streaming
 from graph.llm.turns import last_chunk, system_of, turns_of
 
 Json = dict[str, Any]
@@ -36,11 +36,6 @@ class Claude(BaseChatModel):
         """The model with tools it may call; with `tool_choice` "none" it may not."""
         choice = {} if tool_choice is None else {"tool_choice": {"type": tool_choice}}
         return self.bind(tools=[_tool(tool) for tool in tools], **choice, **kwargs)
-
-    async def count(self, messages: Sequence[BaseMessage]) -> int | None:
-        """The messages' tokens by the API's count; None where it does not count, or not now."""
-        turns, system = turns_of(messages), system_of(messages)
-        return await count_tokens(messages=turns, **({"system": system} if system else {}))
 
     @override
     def _generate(
@@ -75,8 +70,7 @@ class Claude(BaseChatModel):
             request["system"] = system
         if stop:
             request["stop_sequences"] = stop
-        # The next turn sends all of this again: let the API keep it.
-        async with streaming(cache_control={"type": "ephemeral"}, **request) as stream:
+        async with streaming(**request) as stream:
             async for piece in stream.text_stream:
                 yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
             yield ChatGenerationChunk(message=last_chunk(await stream.get_final_message()))

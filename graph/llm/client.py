@@ -1,111 +1,71 @@
-"""One bounded call to Claude's Messages API, streamed; a busy API becomes RetryLater.
+"""One bounded call to Claude's Messages API, streamed: within its budget and the rate limits.
 
-The SDK is loaded on first use. Nothing sleeps here.
+Nothing sleeps here: a call that cannot be made now, or failed, ends the step as RetryLater. In a
+run that asked for `batch` the answer is a batch's.
 """
 
-import asyncio
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from graph import PermanentFailure, RetryLater
-from graph.budgets import check
-from graph.llm.metering import metered
-from graph.llm.prices import is_priced
+from graph.budgets import held
+from graph.calls import caller
+from graph.errors import PermanentFailure
+from graph.llm.batches import Collected, answer_of_batch
+from graph.llm.failures import retried
+from graph.llm.limits import admitted
+from graph.llm.metering import metered, on_record
+from graph.llm.providers import TIMEOUT, cached, client, close, keys
+from graph.llm.router import call_of, model
+from graph.llm.settings import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from anthropic import APIStatusError, AsyncAnthropic
     from anthropic.lib.streaming import AsyncMessageStream
+    from anthropic.types import Message
 
-DEFAULT_MODEL = "claude-haiku-5-5"
-TIMEOUT = 120.0  # seconds for a whole call
-BUSY_WAIT = 5.0  # seconds, when a busy API does not say how long
+__all__ = ["DEFAULT_MODEL", "MAX_TOKENS", "close", "count_tokens", "model", "streaming"]
+
 MAX_TOKENS = 16_000  # of an answer; thinking counts towards it
-
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncAnthropic]" = WeakKeyDictionary()
+COUNT_TIMEOUT = 10.0  # seconds
 
 
 @asynccontextmanager
-async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None]]":
-    """The stream of one call, whose request says all but the model and the bounds."""
-    check(unpriced=None if is_priced(model()) else model())
-    async with (
-        _api() as api,
-        api.messages.stream(model=model(), max_tokens=MAX_TOKENS, **request) as stream,
-    ):
-        with metered(stream):
+async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] | Collected]":
+    """The stream of one call, whose request says all but the model."""
+    request = {"max_tokens": MAX_TOKENS, **request}
+    step = caller()
+    if step and step.batch:
+        message = await answer_of_batch(step, request)
+        yield Collected(message)
+        _check(message)
+        return
+    call = call_of(model(), request)
+    async with AsyncExitStack() as around:
+        await around.enter_async_context(held(call.ceiling, unpriced=call.unpriced))
+        key = await around.enter_async_context(admitted(call))
+        api = client(key)
+        await around.enter_async_context(on_record(call))
+        await around.enter_async_context(retried(call, timeout=TIMEOUT))
+        opened = api.messages.stream(model=call.model, **cached(request))
+        stream = await around.enter_async_context(opened)
+        with metered(stream, call):
             yield stream
             message = await stream.get_final_message()
-        if message.stop_reason == "refusal":
-            raise PermanentFailure(f"{message.model} declined to answer; rephrase the question")
+    _check(message)
 
 
 async def count_tokens(**request: Any) -> int | None:
-    """A prompt's tokens by the API's count; None where it does not count, or not now."""
-    import anthropic  # noqa: PLC0415
-
-    try:
-        async with _api() as api:
-            return (await api.messages.count_tokens(model=model(), **request)).input_tokens
-    except (anthropic.APIError, RetryLater):  # Ollama and llama.cpp have no such endpoint
-        return None
-
-
-def model() -> str:
-    """The model that is asked: BATON_MODEL, or the default."""
-    return os.environ.get("BATON_MODEL") or DEFAULT_MODEL
-
-
-async def close() -> None:
-    """Close this event loop's client, if it has one."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.close()
-
-
-@asynccontextmanager
-async def _api() -> "AsyncIterator[AsyncAnthropic]":
-    """This event loop's client, for as long as one call may take."""
+    """The tokens of a request by the API's own count; None where it does not count, or not now."""
     import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
 
-    client = _client()
     try:
-        async with asyncio.timeout(TIMEOUT) as limit:
-            yield client
-    except anthropic.APIStatusError as error:
-        if _is_busy(error):
-            raise RetryLater(_wait(error), f"{error.type}: {error.api_message}") from error
-        raise
-    except TimeoutError as error:
-        if limit.expired():
-            raise TimeoutError(f"{model()} took longer than {TIMEOUT:.0f} s") from error
-        raise
+        api = client(keys()[0])
+        counted = await api.messages.count_tokens(model=model(), timeout=COUNT_TIMEOUT, **request)
+    except (anthropic.AnthropicError, PermanentFailure, AttributeError):
+        return None
+    return counted.input_tokens
 
 
-def _client() -> "AsyncAnthropic":
-    import anthropic  # noqa: PLC0415
-
-    loop = asyncio.get_running_loop()
-    client = _clients.get(loop)
-    if client is None:
-        client = anthropic.AsyncAnthropic(
-            max_retries=0, timeout=anthropic.Timeout(TIMEOUT, connect=5.0)
-        )
-        if not (client.api_key or client.auth_token or client.credentials):
-            raise PermanentFailure("no credentials for Claude: set ANTHROPIC_API_KEY")
-        _clients[loop] = client
-    return client
-
-
-def _is_busy(error: "APIStatusError") -> bool:
-    # An error inside a stream has the stream's status, 200; only its type tells.
-    return error.status_code in (429, 529) or error.type in ("rate_limit_error", "overloaded_error")
-
-
-def _wait(error: "APIStatusError") -> float:
-    try:
-        return min(max(float(error.response.headers["retry-after"]), 0.0), 3600.0)
-    except (KeyError, ValueError):
-        return BUSY_WAIT
+def _check(message: "Message") -> None:
+    if message.stop_reason == "refusal":
+        raise PermanentFailure(f"{message.model} declined to answer; rephrase the question")

@@ -43,10 +43,11 @@ class ModelSettings(BaseModel):
     ANTHROPIC_API_KEYS: str = Field("", description="several keys, in a list, used as one pool")
     BATON_MODEL_KEYS_SECRET_ARN: str = Field("", description="secret that holds that list")
 
-    def limit(self, model: str) -> Limit | None:
-        """The limits of the model, or of the longest beginning of its name that has some."""
-        name = max((n for n in self.BATON_MODEL_LIMITS if model.startswith(n)), key=len, default="")
-        return self.BATON_MODEL_LIMITS.get(name)
+    def limit(self, model: str) -> tuple[str, Limit] | None:
+        """The limits of the model, by the longest beginning of its name that has some."""
+        names = [name for name in self.BATON_MODEL_LIMITS if model.startswith(name)]
+        name = max(names, key=len, default=None)
+        return None if name is None else (name, self.BATON_MODEL_LIMITS[name])
 
 
 def model_settings() -> ModelSettings:

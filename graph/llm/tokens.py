@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from graph.llm.chat import Claude
+from graph.llm.providers import client, keys
+from graph.llm.router import model as model_name
+from graph.llm.turns import system_of, turns_of
 
 BYTES = 4  # of a token, about, in any script
 PATIENCE = 5.0  # seconds for the endpoint
@@ -22,12 +26,19 @@ def estimate(messages: Sequence[BaseMessage]) -> int:
 
 async def count(model: BaseChatModel, messages: Sequence[BaseMessage]) -> int:
     """As the model's API counts them; an estimate for one that does not, or not now."""
-    if isinstance(model, Claude) and messages:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                counted = await model.count(messages)
-        except TimeoutError:
-            counted = None
-        if counted is not None:
-            return counted
-    return estimate(messages)
+    counted = await _counted(messages) if isinstance(model, Claude) else None
+    return estimate(messages) if counted is None else counted
+
+
+async def _counted(messages: Sequence[BaseMessage]) -> int | None:
+    import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
+
+    turns, system = turns_of(messages), system_of(messages)
+    request: dict[str, Any] = {"messages": turns, **({"system": system} if system else {})}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            api = client(keys()[0])
+            found = await api.messages.count_tokens(model=model_name(), **request)
+    except (anthropic.AnthropicError, TimeoutError):  # Ollama has no such endpoint, say
+        return None
+    return found.input_tokens

@@ -21,6 +21,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from graph.runtime.codec import Codec, Decoded, Known
 from graph.runtime.models import CheckpointRow, Rows, Stored
 from graph.runtime.ports import CheckpointStore
+from graph.runtime.retention import keep_latest
 
 
 @cache
@@ -171,7 +172,7 @@ class Checkpoints(BaseCheckpointSaver[int]):
         strategy: Literal["keep_latest", "delete"] | str = "keep_latest",
     ) -> None:
         if strategy == "keep_latest":
-            await self.store.keep_latest(thread_ids)
+            await keep_latest(self.store, thread_ids)
         elif strategy == "delete":
             for thread_id in thread_ids:
                 await self.store.delete_checkpoints(thread_id=thread_id)

@@ -7,6 +7,7 @@ from typing import Any
 from graph.runtime.feed import Feed
 from graph.runtime.models import Json
 from graph.runtime.ports import Graphs, LongTerm, Notices, Queue, Store
+from graph.runtime.retention import Retention
 from graph.runtime.warm import WarmThreads
 
 CutPoint = Callable[[str], Awaitable[None]]
@@ -27,6 +28,7 @@ class Runtime:
     steps_per_invocation: int = 1
     inline_seconds: float = 5.0  # after which an invocation begins no further step
     budget: Json = field(default_factory=dict)  # the ceilings of runs that ask for no others
+    retention: Retention = Retention()  # what threads keep that say nothing else
     allowed_types: tuple[tuple[str, str], ...] = ()  # that checkpoints may hold, (module, name)
     invocation: str = ""  # which invocation this is, for checkpoints' metadata and logs
     notices: Notices | None = None  # to those outside; without, nobody there is told

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from graph.errors import BadInput
+from graph.runtime import retention
 from graph.runtime.containment import contains
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Json, Thread, ThreadQuery
@@ -42,7 +43,7 @@ async def prune_threads(
     if not keep_latest:
         return await rt.store.delete_threads(thread_ids, owner)
     idle = await rt.store.idle_threads(thread_ids, owner)
-    await rt.store.keep_latest(idle)
+    await retention.keep_latest(rt.store, idle)
     return len(idle)
 
 

@@ -14,6 +14,7 @@ from infra.local.children import CannotStart
 from infra.local.console import Terminal
 from infra.local.demo import DOCUMENTS, PROJECT, QUESTION, show
 from infra.local.event_source import Pace
+from infra.local.import_command import import_
 from infra.local.keys import keys
 from infra.local.stack import Options, Stack
 
@@ -60,6 +61,7 @@ def demo(documents: Path, question: str, data: Path) -> None:
 
 main.add_command(keys)
 main.add_command(cost)
+main.add_command(import_)
 
 
 async def run(options: Options) -> int:

@@ -1,4 +1,4 @@
-"""How a model without a mind sums up: the first sentence of what was said, and no more than fits."""
+"""How a model without a mind sums up: by the first sentence of what people said."""
 
 import re
 

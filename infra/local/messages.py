@@ -14,13 +14,14 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import uvicorn
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from infra.local.message_batches import MessageBatches
 from infra.local.message_format import (
     Call,
     Prompt,
@@ -32,7 +33,7 @@ from infra.local.message_format import (
 )
 
 Json = dict[str, Any]
-Asked = TypeVar("Asked", bound=Prompt)
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class MessagesServer:
         self.latency = latency
         self.counts: Counter[str] = Counter()
         self.received: deque[Json] = deque(maxlen=100)
+        self.batches = MessageBatches(self)
         self._faults: deque[Fault] = deque()
         self._address = (host, port)
 
@@ -103,26 +105,36 @@ class MessagesServer:
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
                 Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
+                *self.batches.routes(),
             ],
             exception_handlers={HTTPException: _refuse},
         )
 
     async def _messages(self, request: Request) -> Response:
-        call = await self._parse(request, Call)
+        call = await self.parse(request, Call)
         await asyncio.sleep(self.latency)
-        fault = _asked_fault(request) or (self._faults.popleft() if self._faults else None)
+        fault = self.next_fault(request)
         if fault and not (fault.mid_stream and call.stream):
             return fault.response()
-        message = answer(call)
+        message = self.answer(call)
         if call.stream:
             return StreamingResponse(_stream(message, fault), media_type="text/event-stream")
         return JSONResponse(message, headers={"request-id": f"req_{uuid4().hex}"})
 
     async def _count_tokens(self, request: Request) -> Response:
-        prompt = await self._parse(request, Prompt)
+        prompt = await self.parse(request, Prompt)
         return JSONResponse({"input_tokens": prompt.tokens()})
 
-    async def _parse(self, request: Request, kind: type[Asked]) -> Asked:
+    def answer(self, call: Call) -> Json:
+        """The message that answers a call."""
+        return answer(call)
+
+    def next_fault(self, request: Request) -> Fault | None:
+        """What is to go wrong now."""
+        return _asked_fault(request) or (self._faults.popleft() if self._faults else None)
+
+    async def parse(self, request: Request, kind: type[Asked]) -> Asked:
+        """The body; raises what is answered to one that is wrong."""
         self.counts[request.url.path] += 1
         if not {"x-api-key", "authorization"} & set(request.headers):
             raise HTTPException(401, "x-api-key header is required")
@@ -134,7 +146,7 @@ class MessagesServer:
             raise HTTPException(400, "; ".join(found)) from error
         except ValueError as error:
             raise HTTPException(400, f"the body is not JSON: {error}") from error
-        if wrong := misused_tools(prompt):
+        if isinstance(prompt, Prompt) and (wrong := misused_tools(prompt)):
             raise HTTPException(400, wrong)
         self.received.append(body)
         return prompt

@@ -13,7 +13,7 @@ from tests.benchmarks.bench import ROOT, Bench, bench
 from tests.benchmarks.machine import described, facts
 from tests.benchmarks.report import Result, to_console, to_json, to_markdown, write
 
-NAMES = ("step", "records", "http", "imports", "billed")
+NAMES = ("step", "records", "http", "first_token", "imports", "billed")
 WIDTH = 130  # of what is written to a file or a pipe
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 

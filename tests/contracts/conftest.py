@@ -26,6 +26,7 @@ def postgres_urls(
     with psycopg.connect(direct) as connection:
         connection.execute("DELETE FROM threads")
         connection.execute("DELETE FROM crons")
+        connection.execute("UPDATE walks SET place = ''")
     return pgbouncer_server.url(contract_database), direct
 
 

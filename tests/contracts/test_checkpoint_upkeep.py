@@ -6,6 +6,7 @@ import pytest
 
 from graph.runtime.models import Ending, Rows, StepJob
 from graph.runtime.ports import Store
+from graph.runtime.retention import keep_latest
 from tests.contracts.builders import (
     OWNER,
     blob,
@@ -114,7 +115,7 @@ async def test_keeping_the_latest_keeps_one_of_each_namespace_and_what_it_needs(
     )
     untouched = await dump(store, other)
     kept = [plain(await store.load(thread_id, ns, c)) for ns, c in (("sub", "n1"), ("", "c2"))]
-    await store.keep_latest([thread_id, thread_name()])
+    await keep_latest(store, [thread_id, thread_name()])
     assert [plain(stored) for _, stored in await store.history(thread_id, None)] == kept
     assert list(kept[0][1].values()) == [shared]
     assert (await store.get_thread(thread_id, OWNER)).head == "c2"
@@ -124,7 +125,7 @@ async def test_keeping_the_latest_keeps_one_of_each_namespace_and_what_it_needs(
 async def test_values_nothing_needs_any_more_are_gone(store: Store) -> None:
     thread_id = thread_name()
     await store.put(thread_id, rows_of("c1", "c2"))
-    await store.keep_latest([thread_id])
+    await keep_latest(store, [thread_id])
     old = rows_of("c1")
     await store.put(thread_id, Rows(checkpoints=old.checkpoints))
     assert plain(await store.load(thread_id, "", "c1"))[1:] == ({}, [])
@@ -134,7 +135,7 @@ async def test_the_head_is_kept_even_when_something_was_written_after_it(store: 
     claim = await claimed(store)
     result = step_to("c2", Ending.DONE, rows=rows_of("c1", "c2", "c3"))
     await store.advance(claim, result)
-    await store.keep_latest([claim.thread_id])
+    await keep_latest(store, [claim.thread_id])
     assert await newest(store, claim.thread_id) == "c2"
     assert await ids(store, claim.thread_id) == ["c2"]
 
@@ -147,13 +148,13 @@ async def test_a_thread_that_needs_its_ancestors_keeps_them(store: Store, ns: st
         store, thread_id, checkpoint("d1", ns=ns), checkpoint("d2", ns=ns, metadata=marked)
     )
     before = await dump(store, thread_id)
-    await store.keep_latest([thread_id])
+    await keep_latest(store, [thread_id])
     assert await dump(store, thread_id) == before
 
 
 async def test_a_kept_thread_goes_on_where_it_was(store: Store) -> None:
     thread_id = await stepped(store, "c1", "c2")
-    await store.keep_latest([thread_id])
+    await keep_latest(store, [thread_id])
     claim = await claimed(store, thread_id)
     assert (claim.head, claim.seq) == ("c2", 2)
     await store.advance(claim, step_to("c3"))

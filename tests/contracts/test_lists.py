@@ -7,6 +7,8 @@ import pytest
 from graph.errors import Unavailable
 from graph.runtime.models import Ending, ItemRow, Rows, Span, Stored
 from graph.runtime.ports import Store
+from graph.runtime.retention import keep_latest
+from graph.runtime.retention import keep_latest
 from tests.contracts.builders import (
     OWNER,
     checkpoint,
@@ -102,7 +104,7 @@ async def test_items_go_with_the_last_checkpoint_that_refers_to_them(store: Stor
     fork = listing("f", item(0, "F", list_id=9), spans=((LIST, 0, 2), (9, 0, 1)))
     await store.put(thread_id, fork)
     before = plain(await store.load(thread_id, "", "f"))
-    await store.keep_latest([thread_id])
+    await keep_latest(store, [thread_id])
     stored = await store.load(thread_id, "", "f")
     assert stored is not None
     assert plain(stored) == before
@@ -133,7 +135,7 @@ async def test_items_that_only_a_nested_graph_refers_to_are_kept(store: Store) -
     await store.put(thread_id, listing("n1", item(0, "n"), spans=((LIST, 0, 1),), ns="sub"))
     await store.put(thread_id, Rows((checkpoint("c1"),)))
     await store.put(thread_id, Rows((checkpoint("c2"),)))
-    await store.keep_latest([thread_id])
+    await keep_latest(store, [thread_id])
     stored = await store.load(thread_id, "sub", "n1")
     assert stored is not None
     assert said(stored) == "n"

@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from graph.errors import NotFound
-from graph.runtime.models import Ending, Rows, StepJob, StepResult
+from graph.runtime.models import ApiKey, Ending, StepJob, StepResult
 from graph.runtime.ports import Store
 from tests.contracts.builders import (
     DONE,
     MORE,
     OWNER,
     a_run,
-    checkpoint,
     claimed,
     ids,
     new_thread,
@@ -22,6 +21,7 @@ from tests.contracts.builders import (
     step_to,
     stepped,
     take,
+    thread_name,
 )
 
 HOUR = 3600.0
@@ -137,42 +137,6 @@ async def test_no_more_threads_expire_at_once_than_allowed(store: Store) -> None
     assert [await store.expire_threads(limit=2, now=now) for _ in range(3)] == [2, 1, 0]
 
 
-async def test_threads_with_history_past_their_ttl_are_named_until_it_is_gone(store: Store) -> None:
-    stale, short = await stepped(store, "c1", "c2"), await stepped(store, "c1")
-    other, fresh = await stepped(store, "c1", "c2"), await stepped(store, "c1", "c2")
-    await store.update_thread(stale, OWNER, ttl=(1.0, "keep_latest"))
-    await store.update_thread(short, OWNER, ttl=(1.0, "keep_latest"))
-    await store.update_thread(other, OWNER, ttl=(1.0, "delete"))
-    await store.update_thread(fresh, OWNER, ttl=(120.0, "keep_latest"))
-    assert await store.stale_threads(limit=10) == []
-    assert await store.stale_threads(limit=10, now=later(HOUR)) == [stale]
-    await store.keep_latest([stale])
-    assert await store.stale_threads(limit=10, now=later(HOUR)) == []
-    assert await ids(store, stale) == ["c2"]
-
-
-async def test_a_busy_thread_is_not_stale(store: Store) -> None:
-    thread_id = await stepped(store, "c1", "c2")
-    await store.update_thread(thread_id, OWNER, ttl=(1.0, "keep_latest"))
-    await started(store, thread_id)
-    assert await store.stale_threads(limit=10, now=later(HOUR)) == []
-
-
-async def test_subgraph_checkpoints_alone_are_no_history(store: Store) -> None:
-    thread_id = await stepped(store, "c1")
-    nested = (checkpoint("n1", ns="sub"), checkpoint("n2", ns="sub"))
-    await store.put(thread_id, Rows(checkpoints=nested))
-    await store.update_thread(thread_id, OWNER, ttl=(1.0, "keep_latest"))
-    assert await store.stale_threads(limit=10, now=later(HOUR)) == []
-
-
-async def test_no_more_stale_threads_are_named_than_asked_for(store: Store) -> None:
-    for _ in range(3):
-        thread_id = await stepped(store, "c1", "c2")
-        await store.update_thread(thread_id, OWNER, ttl=(1.0, "keep_latest"))
-    assert len(set(await store.stale_threads(limit=2, now=later(HOUR)))) == 2
-
-
 async def left(store: Store, *run_ids: str) -> set[str]:
     return {run.run_id for run in await store.runs_by_id(run_ids)}
 
@@ -202,3 +166,41 @@ async def test_no_more_runs_are_pruned_at_once_than_allowed(store: Store) -> Non
     now = later(HOUR)
     pruned = [await store.prune_runs(older_than=60, limit=2, now=now) for _ in range(3)]
     assert pruned == [2, 1, 0]
+
+
+async def test_keys_go_long_after_they_expired_and_others_stay(store: Store) -> None:
+    owner, now = thread_name(), datetime.now(UTC)
+    for key_id, expires_at in (("old", now), ("new", later(2 * HOUR)), ("ever", None)):
+        await store.add_key(ApiKey(f"{key_id} {owner}", owner, "n", b"d", now, expires_at))
+    await store.prune_keys(older_than=HOUR, limit=100, now=later(HOUR - 60))
+    assert len(await store.list_keys(owner)) == 3
+    assert await store.prune_keys(older_than=HOUR, limit=100, now=later(HOUR + 60)) >= 1
+    assert [key.key_id.split()[0] for key in await store.list_keys(owner)] == ["ever", "new"]
+
+
+async def test_a_bucket_that_is_full_again_is_as_good_as_none(store: Store) -> None:
+    owner, every = thread_name(), 60.0
+    assert await store.take_turn(owner, every=every, burst=1) == 0
+    await store.prune_keys(older_than=0, limit=100)
+    assert await store.take_turn(owner, every=every, burst=1) > 0
+    assert await store.prune_keys(older_than=HOUR, limit=100, now=later(61)) == 1
+    assert await store.prune_keys(older_than=HOUR, limit=100, now=later(61)) == 0
+    assert await store.take_turn(owner, every=every, burst=1) == 0
+
+
+async def test_the_backlog_counts_what_waits_for_the_sweep_up_to_a_bound(store: Store) -> None:
+    rest = {"grace": 60.0, "older_than": HOUR, "limit": 2}
+    before = await store.backlog(**rest)
+    assert before.overdue_steps == before.expired_threads == before.ended_runs == 0
+    await started(store)
+    for _ in range(3):
+        thread_id = await stepped(store, "c1")
+        await store.update_thread(thread_id, OWNER, ttl=(30.0, "delete"))
+    hooked = await claimed(store, kwargs={"webhook": "https://example.com/"})
+    await store.advance(hooked, DONE)
+    backlog = await store.backlog(**rest, now=later(HOUR + 60))
+    assert backlog.overdue_steps == 1
+    assert backlog.expired_threads == backlog.ended_runs == 2
+    assert backlog.overdue_webhooks == before.overdue_webhooks + 1
+    assert backlog.bytes["threads"] >= before.bytes["threads"]
+    assert backlog.bytes["runs"] > 0

@@ -4,6 +4,7 @@ import asyncio
 
 from infra.local.sqs_queue import in_thread
 from tests.e2e.account import Deployed
+from tests.e2e.test_account import values_after
 
 INPUT = {"log": ["x"]}
 
@@ -11,15 +12,14 @@ INPUT = {"log": ["x"]}
 async def test_a_run_a_question_and_its_answer(deployed: Deployed) -> None:
     async with deployed.sdk() as sdk:
         thread_id = (await sdk.threads.create())["thread_id"]
-        run = await sdk.runs.create(thread_id, "steps", input=INPUT)
-        values = await sdk.runs.join(thread_id, run["run_id"])
+        values = await values_after(sdk, thread_id, "steps", input=INPUT)
         asking = (await sdk.threads.create())["thread_id"]
-        asked = await sdk.runs.wait(asking, "asks", input=INPUT)
-        answered = await sdk.runs.create(asking, "asks", command={"resume": "yes"})
-        done = await sdk.runs.join(asking, answered["run_id"])
+        await values_after(sdk, asking, "asks", input=INPUT)
+        asked = (await sdk.threads.get(asking))["interrupts"]
+        done = await values_after(sdk, asking, "asks", command={"resume": "yes"})
 
     assert values == {"log": ["x", "a", "b", "c"]}
-    assert [question["value"] for question in asked["__interrupt__"]] == [{"ask": "go on?"}]
+    assert [one["value"] for task in asked.values() for one in task] == [{"ask": "go on?"}]
     assert done == {"log": ["x", "a", "answered yes", "c"]}
 
 

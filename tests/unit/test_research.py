@@ -10,9 +10,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from graph import PermanentFailure, RetryLater
-from graph.agents import research
+from graph.agents import research, sources
 from graph.agents.documents import Passage
+from graph.agents.sources import Conflict, Weight
+from graph.runtime.models import RunStatus
 from infra.local.messages import MessagesServer
+from tests.fixtures.driver import Driver
 from tests.fixtures.offline import offline as offline
 from tests.fixtures.offline import scripted as scripted
 
@@ -42,6 +45,11 @@ LIBRARY = {
     "oil": "The oil lamp burned colza or whale oil through the night on every coast.",
     "keepers": "The keepers wound the clockwork that turned the lenses every few hours.",
     "fog": "In fog the station sounded a horn that sailors heard for several miles.",
+}
+
+TOWERS = {
+    "chart": "Seen from the sea the tower is 40 metres high. It was built by Stevenson of stone.",
+    "guide": "Seen from the sea the tower is 45 metres high. Its keeper shows visitors the lamp.",
 }
 
 
@@ -94,15 +102,15 @@ async def test_the_rounds_are_bounded(
     endless = "Do anchors bells candles dues engines flags gulls hulls islands jetties kelp matter?"
     state = await run(Library(), question=endless, rounds=rounds)
     assert state["rounds"] == expected
-    # A plan and a decision after each round but the last, where there is nothing to decide.
+    # A plan and a decision after each round but the last, where nothing was found to be weighed.
     assert offline.counts["/v1/messages"] == expected
 
 
 async def test_a_query_is_never_searched_twice(scripted: list[Any]) -> None:
     scripted += [
         {"queries": ["oil", "fog"]},
-        {"enough": False, "queries": ["fog", "lens"]},
-        {"enough": False, "queries": ["oil"]},
+        {"weights": [], "enough": False, "queries": ["fog", "lens"]},
+        {"weights": [], "enough": False, "queries": ["oil"]},
         "Oil burned [2]; nobody knows the rest [9].",
     ]
     library = Library(**LIBRARY)
@@ -112,11 +120,108 @@ async def test_a_query_is_never_searched_twice(scripted: list[Any]) -> None:
 
 
 async def test_enough_ends_the_search_whatever_else_is_proposed(scripted: list[Any]) -> None:
-    scripted += [{"queries": ["oil"]}, {"enough": True, "queries": ["fog"]}, "Oil burned."]
+    scripted += [
+        {"queries": ["oil"]},
+        {"weights": [], "enough": True, "queries": ["fog"]},
+        "Oil burned.",
+    ]
     library = Library(**LIBRARY)
     state = await run(library)
     assert library.queries == ["oil"]
     assert "Sources" not in state["report"]
+
+
+def weighing(*weights: str, **more: Any) -> dict[str, Any]:
+    judged = [{"note": n, "weight": weight} for n, weight in enumerate(weights, 1)]
+    return {"weights": judged, "enough": True, **more}
+
+
+async def test_what_weighs_nothing_is_not_written_from(
+    offline: MessagesServer, scripted: list[Any]
+) -> None:
+    scripted += [{"queries": ["lamp night"]}, weighing("none", "strong"), "It burned [2]."]
+    state = await run(Library(**LIBRARY))
+    assert state["weights"] == {"1": "none", "2": "strong"}
+    told = str(offline.received[-1]["messages"])
+    assert "Fresnel lenses bend" not in told
+    assert 'weight="strong"' in told
+    assert state["report"].endswith("- [2] oil.md: Oil")
+
+
+async def test_when_every_note_weighs_nothing_no_report_is_made_up(scripted: list[Any]) -> None:
+    scripted += [{"queries": ["lamp night"]}, weighing("none", "none")]
+    state = await run(Library(**LIBRARY))
+    assert "Nothing in the indexed documents matches" in state["report"]
+
+
+async def test_weights_and_conflicts_of_notes_that_are_not_there_are_ignored(
+    scripted: list[Any],
+) -> None:
+    odd = [{"about": "all", "notes": [1, 9]}, {"about": "all", "notes": [0, 1]}]
+    found = weighing("weak", "weak", "strong", "strong", conflicts=odd)
+    scripted += [{"queries": ["lamp night"]}, found, "It burned."]
+    state = await run(Library(**LIBRARY))
+    assert state["weights"] == {"1": "weak", "2": "weak"}
+    assert state["conflicts"] == []
+
+
+async def test_the_last_round_is_weighed_too(scripted: list[Any]) -> None:
+    more = weighing("none", "strong", enough=False, queries=["fog"])
+    scripted += [{"queries": ["lamp night"]}, more, "It burned [2]."]
+    state = await run(Library(**LIBRARY), rounds=1)
+    assert (state["rounds"], state["weights"]["1"]) == (1, "none")
+
+
+def asking() -> Driver:
+    return Driver(research.build(Library(**TOWERS).find).compile(), deliveries=2)
+
+
+async def test_a_person_says_which_of_two_sources_is_right(offline: MessagesServer) -> None:
+    driven = asking()
+    run = await driven.run({"question": "How high is the tower?"})
+    assert run.status is RunStatus.INTERRUPTED
+    ((asked,),) = (await driven.thread()).interrupts.values()
+    assert "sea the tower is ? metres" in asked["value"]["question"]
+    assert [note["path"] for note in asked["value"]["notes"]] == ["chart.md", "guide.md"]
+    assert (await driven.run(command={"resume": {"trust": [1]}})).status is RunStatus.SUCCESS
+    report = (await driven.values())["report"]
+    assert "40 metres" in report
+    assert "45 metres" not in report
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [({"trust": [2]}, ["45"]), ([2], ["45"]), (2, ["45"]), ({"trust": []}, ["40", "45"])],
+)
+async def test_the_answer_may_be_short_and_an_empty_one_reports_the_conflict(
+    offline: MessagesServer, answer: Any, told: list[str]
+) -> None:
+    driven = asking()
+    await driven.run({"question": "How high is the tower?"})
+    assert (await driven.run(command={"resume": answer})).status is RunStatus.SUCCESS
+    report = (await driven.values())["report"]
+    assert [n for n in ("40", "45") if f"{n} metres" in report] == told
+
+
+@pytest.mark.parametrize("answer", ["yes", {"trust": [3]}, {"trust": "1"}, {"trust": [True]}, {"a": 1}])
+async def test_an_answer_without_a_sense_is_asked_for_again(
+    offline: MessagesServer, answer: Any
+) -> None:
+    driven = asking()
+    await driven.run({"question": "How high is the tower?"})
+    assert (await driven.run(command={"resume": answer})).status is RunStatus.INTERRUPTED
+    ((asked,),) = (await driven.thread()).interrupts.values()
+    assert asked["value"]["problem"] == "trust must be a list of some of [1, 2]"
+    assert (await driven.run(command={"resume": [1]})).status is RunStatus.SUCCESS
+
+
+async def test_what_a_person_rejected_stays_rejected_and_is_not_asked_again() -> None:
+    assert sources.weighed({"1": "rejected"}, [Weight(note=1, weight="strong")], 2) == {
+        "1": "rejected"
+    }
+    conflict = Conflict(about="height", notes=[1, 2])
+    assert sources.unsettled([conflict], [[2, 1]], 2) == []
+    assert sources.unsettled([conflict], [[1, 3]], 2) == [conflict.model_dump()]
 
 
 async def test_nothing_found_is_said_plainly(offline: MessagesServer) -> None:

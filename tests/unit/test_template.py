@@ -18,7 +18,6 @@ from functions.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT"}
 LEFT_AT_THEIR_DEFAULTS = {
-    "BATON_CACHE_BYTES": "an eighth of what a worker has",
     "BATON_CACHE_BYTES": "an eighth of the smallest memory",
     "BATON_CONFIG": "the bundle's own, in the working directory",
     "BATON_LINE_SECONDS": "the API's function is too short and too small for nodes",

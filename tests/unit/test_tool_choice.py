@@ -86,6 +86,14 @@ def test_an_earlier_questions_results_do_not_answer_this_one() -> None:
 
 def test_an_options_words_in_its_description_choose_it() -> None:
     schema = {"enum": ["else", "sea", "sky"], "description": "sea: boat, harbours; sky: plane"}
-    assert extractive.option(schema, "Two boats collided in a harbour.") == "sea"
-    assert extractive.option(schema, "A PLANE landed.") == "sky"
-    assert extractive.option(schema, "Nothing.") == "else"
+
+    def chosen(text: str) -> Any:
+        return extractive.option(
+            schema, extractive.read([("user", [{"type": "text", "text": text}])])
+        )
+
+    assert chosen("Two boats collided in a harbour.") == "sea"
+    assert chosen("A PLANE landed.") == "sky"
+    assert chosen("Nothing.") == "else"
+    assert chosen("A boat. <done>sea</done>") == "else"
+    assert chosen("A boat. <done>sea</done><done>sky</done><done>else</done>") == "sea"

@@ -1,13 +1,14 @@
 """Checkpoint rows on memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from graph.adapters.memory.shelf import ROOT, Place, Shelf, newest_root
 from graph.adapters.memory.tables import MemoryTables
+from graph.adapters.memory.thinning import excess
 from graph.runtime.containment import contains
-from graph.runtime.models import CheckpointRow, Json, Rows, Stored
-
-DELTA_MARK = "counters_since_delta_snapshot"  # checkpoints of such a thread need their ancestors
+from graph.runtime.models import CheckpointRow, Json, Rows, Stored, Thinned
+from graph.runtime.retention import LATEST
 
 
 class MemoryCheckpoints(MemoryTables):
@@ -59,11 +60,34 @@ class MemoryCheckpoints(MemoryTables):
         self.tables.shelf(target).add(self.tables.shelf(source).rows())
         row.update(head=self._newest(source, ROOT) or row.thread.head)
 
-    async def keep_latest(self, thread_ids: Sequence[str]) -> None:
-        for thread_id in thread_ids:
+    async def thin(
+        self,
+        keeps: Mapping[str, str],
+        *,
+        limit: int,
+        recent: float = 0.0,
+        now: datetime | None = None,
+    ) -> Thinned:
+        since = (now or self.clock()) - timedelta(seconds=recent)
+        dropped, rest = 0, set()
+        for thread_id, keep in keeps.items():
+            row = self.tables.threads.get(thread_id)
+            if row is None or row.thread.active_run_id or row.leased(self.clock()):
+                continue
+            runs = [run for run in self.tables.runs.values() if run.thread_id == thread_id]
+            ends = [run.head for run in runs if run.ended_at and run.ended_at > since]
+            named = [*(run.kwargs.get("checkpoint_id") for run in runs), *ends]
             shelf = self.tables.shelf(thread_id)
-            if not any(DELTA_MARK in row.metadata for _, row in shelf.newest_first()):
-                shelf.keep({(ns, self._newest(thread_id, ns) or "") for ns in shelf.namespaces()})
+            spare = excess(shelf, keep, row.thread.head, named)
+            doomed = spare[: limit - dropped]
+            shelf.keep(shelf.checkpoints.keys() - doomed)
+            dropped += len(doomed)
+            row.fence += 1
+            if len(doomed) < len(spare):
+                rest.add(thread_id)
+            elif keep == LATEST or not ends:
+                row.thinned = row.stamp(keep)
+        return Thinned(dropped, frozenset(rest))
 
     def _newest(self, thread_id: str, ns: str) -> str | None:
         row = self.tables.threads.get(thread_id)

@@ -58,9 +58,14 @@ class ThreadRow:
     events: int = 0  # number of the newest
     events_kept: int = 0  # newer ones were told by attempts at the step that is running
     watched_until: datetime | None = None
+    thinned: str | None = None  # to what, and at which head
 
     def update(self, **changes: Any) -> None:
         self.thread = replace(self.thread, **changes)
+
+    def stamp(self, keep: str) -> str:
+        """What `thinned` is once its history is what it keeps."""
+        return f"{keep}@{self.thread.head}"
 
     def leased(self, now: datetime) -> bool:
         return self.lease_until is not None and self.lease_until > now
@@ -155,6 +160,7 @@ class Tables:
     subscriptions: dict[tuple[str, str, str], Followed] = field(default_factory=dict)
     keys: dict[str, ApiKey] = field(default_factory=dict)
     turns: dict[str, datetime] = field(default_factory=dict)  # when an owner's bucket is full
+    walk: str = ""  # the last thread that the walk of retention passed
     written: int = 0
     highest_fence: int = 0  # of threads that are gone: one made again is not mistaken for them
 

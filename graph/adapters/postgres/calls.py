@@ -22,15 +22,23 @@ class Calls:
         self.db = db
 
     async def reserve(self, wish: Wish, *, now: datetime | None = None) -> Turn:
-        numbers = {name: list(value) for name, value in asdict(wish).items()}
-        row = await self.db.one("reserve", {**numbers, "takes": wish.takes, "now": now})
+        params = {
+            "buckets": list(wish.buckets),
+            "caps": _floats(wish.caps),
+            "rates": _floats(wish.rates),
+            "costs": _floats(wish.costs),
+            "needs": _floats(wish.needs),
+            "takes": wish.takes,
+            "now": now,
+        }
+        row = await self.db.one("reserve", params)
         assert row is not None, "reserve always answers"
         if row["bucket"] is None:
             return Turn(None, wait=row["wait"] or SHORTEST_WAIT)
         return Turn(row["bucket"], tuple(row["room"]))
 
     async def settle(self, bucket: str, more: Sequence[float], *, pause: float = 0.0) -> None:
-        params = {"bucket": bucket, "more": [float(n) for n in more], "pause": float(pause)}
+        params = {"bucket": bucket, "more": _floats(more), "pause": float(pause)}
         await self.db.all("settle", params)
 
     async def open_call(self, whose: Whose, most: Spent) -> None:
@@ -98,6 +106,10 @@ class Calls:
             "answer_batch_call", {**numbers, "key": key, "result": Jsonb(result)}
         )
         return (row["thread_id"], row["seq"], row["owner"]) if row else None
+
+
+def _floats(numbers: Sequence[float]) -> list[float]:
+    return [float(n) for n in numbers]
 
 
 def _call(row: Mapping[str, Any]) -> BatchCall:

@@ -1,12 +1,13 @@
 """The checkpoint rows' statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import newest_root, row_params, stored
-from graph.runtime.models import Json, Rows, Stored
+from graph.runtime.models import Json, Rows, Stored, Thinned
 
 
 class CheckpointRows:
@@ -52,5 +53,21 @@ class CheckpointRows:
     async def copy_checkpoints(self, source: str, target: str) -> None:
         await self.db.all("copy_checkpoints", {"source": source, "target": target})
 
-    async def keep_latest(self, thread_ids: Sequence[str]) -> None:
-        await self.db.all("keep_latest", {"thread_ids": list(thread_ids)})
+    async def thin(
+        self,
+        keeps: Mapping[str, str],
+        *,
+        limit: int,
+        recent: float = 0.0,
+        now: datetime | None = None,
+    ) -> Thinned:
+        params = {
+            "thread_ids": list(keeps),
+            "keeps": list(keeps.values()),
+            "limit": limit,
+            "recent": recent,
+            "now": now,
+        }
+        rows = await self.db.all("thin", params)
+        rest = frozenset(row["thread_id"] for row in rows if row["left_over"])
+        return Thinned(sum(row["dropped"] for row in rows), rest)

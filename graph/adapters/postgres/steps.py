@@ -119,41 +119,7 @@ class Steps:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
 
     async def advance(self, claim: Claim, result: StepResult) -> Advanced:
-        ending = result.ending
-        ends = claim.run is not None and ending.ends_run
-        failures = result.failures_after(claim.run)
-        edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
-        params = {
-            "thread_id": claim.thread_id,
-            "fence": claim.fence,
-            "steps": int(claim.run is not None and ending.completes_step),
-            "ends": ends,
-            "settles": ends or claim.run is None,
-            "moves_run": ends
-            or result.spent
-            or failures is not None
-            or not (claim.run and claim.run.input_applied),
-            "failures": failures,
-            "run_id": claim.run.run_id if claim.run else None,
-            "run_status": ending.run_status,
-            "thread_status": ending.thread_status if claim.run else edit_status,
-            "edits": claim.run is None,
-            "again": ending is Ending.AGAIN,
-            "wake_in": result.wake_in,
-            "head": result.head,
-            "interrupts": Jsonb(result.interrupts),
-            "error": Jsonb(result.error) if result.error else None,
-            "input_applied": result.input_applied,
-            "stop_at": result.stop_at,
-            "told": len(result.events or ()),
-            "owner": claim.owner,
-            "seq": claim.seq,
-            **spent_params(result.spent),
-            **row_params(result.rows, run_id=claim.run.run_id if claim.run else None),
-        }
-        if result.events is not None:
-            params |= event_params(result.events)
-        row = await self._kept("advance", params)
+        row = await self._kept("advance", _result_params(claim, result))
         if row is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
         if not row["active"]:
@@ -177,6 +143,43 @@ class Steps:
             **spent_params(spent),
         }
         await self.db.all("charge", params)
+
+
+def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
+    """The parameters that save a step's result."""
+    ending = result.ending
+    ends = claim.run is not None and ending.ends_run
+    failures = result.failures_after(claim.run)
+    edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
+    params = {
+        "thread_id": claim.thread_id,
+        "fence": claim.fence,
+        "steps": int(claim.run is not None and ending.completes_step),
+        "ends": ends,
+        "settles": ends or claim.run is None,
+        "moves_run": ends
+        or result.spent
+        or failures is not None
+        or not (claim.run and claim.run.input_applied),
+        "failures": failures,
+        "run_id": claim.run.run_id if claim.run else None,
+        "run_status": ending.run_status,
+        "thread_status": ending.thread_status if claim.run else edit_status,
+        "edits": claim.run is None,
+        "again": ending is Ending.AGAIN,
+        "wake_in": result.wake_in,
+        "head": result.head,
+        "interrupts": Jsonb(result.interrupts),
+        "error": Jsonb(result.error) if result.error else None,
+        "input_applied": result.input_applied,
+        "stop_at": result.stop_at,
+        "told": len(result.events or ()),
+        "owner": claim.owner,
+        "seq": claim.seq,
+        **spent_params(result.spent),
+        **row_params(result.rows, run_id=claim.run.run_id if claim.run else None),
+    }
+    return params if result.events is None else params | event_params(result.events)
 
 
 def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:

@@ -30,6 +30,7 @@ from graph.runtime.models.sockets import (
     Wish,
 )
 from graph.runtime.models.steps import Advanced, Claim, Ending, Refusal, StepResult, Verdict
+from graph.runtime.models.sweep import Backlog, Thinned
 from graph.runtime.models.threads import Thread, ThreadQuery, ThreadStatus
 from graph.runtime.models.webhooks import Delivery, Webhook, WebhookStatus
 
@@ -44,6 +45,7 @@ __all__ = [
     "Assistant",
     "AssistantChange",
     "AssistantQuery",
+    "Backlog",
     "BlobRow",
     "CheckpointRow",
     "Claim",
@@ -70,6 +72,7 @@ __all__ = [
     "StepResult",
     "Stored",
     "Subscription",
+    "Thinned",
     "Thread",
     "ThreadQuery",
     "ThreadStatus",

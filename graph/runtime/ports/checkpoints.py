@@ -1,9 +1,10 @@
 """The port of checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from graph.runtime.models import Json, Rows, Stored
+from graph.runtime.models import Json, Rows, Stored, Thinned
 
 
 class CheckpointStore(Protocol):
@@ -37,6 +38,20 @@ class CheckpointStore(Protocol):
 
     async def copy_checkpoints(self, source: str, target: str) -> None: ...
 
-    async def keep_latest(self, thread_ids: Sequence[str]) -> None:
-        """Drop all but each namespace's newest checkpoint and what it needs."""
+    async def thin(
+        self,
+        keeps: Mapping[str, str],
+        *,
+        limit: int,
+        recent: float = 0.0,
+        now: datetime | None = None,
+    ) -> Thinned:
+        """Drop `limit` checkpoints at most that these threads do not keep.
+
+        They keep "run", the last of each run, or so many of the newest; with them the checkpoints
+        that runs name to start from, those that edits were made to, the ends of runs that ended in
+        the last `recent` seconds, and what all these need: nested graphs' states, and the
+        ancestors of a DeltaChannel. "latest" keeps the newest and what it needs. Threads that a
+        run or an edit is at are left alone.
+        """
         ...

@@ -172,33 +172,3 @@ WITH target AS (
     RETURNING thread_id
 ), {copies}
 SELECT thread_id FROM target;
-
--- keep_latest --
--- Keep each namespace's newest checkpoint, its writes and its values. A thread with a DeltaChannel
--- is left alone: its newest checkpoint is rebuilt from its ancestors' writes.
-WITH kept AS (
-    SELECT DISTINCT ON (thread_id, ns) thread_id, ns, checkpoint_id, blob_ids, lists,
-           EXISTS (SELECT FROM threads t
-                    WHERE t.thread_id = c.thread_id AND c.ns = '' AND t.head = c.checkpoint_id)
-           AS is_head
-      FROM checkpoints c
-     WHERE thread_id = ANY (%(thread_ids)s)
-       AND NOT EXISTS (SELECT FROM checkpoints d
-                        WHERE d.thread_id = c.thread_id
-                          AND d.metadata ? 'counters_since_delta_snapshot')
-     ORDER BY thread_id, ns, is_head DESC, written DESC, place DESC, checkpoint_id DESC
-), gone AS (
-    DELETE FROM checkpoints c
-     WHERE c.thread_id IN (SELECT thread_id FROM kept)
-       AND (c.thread_id, c.ns, c.checkpoint_id)
-           NOT IN (SELECT thread_id, ns, checkpoint_id FROM kept)
-    RETURNING c.thread_id, c.ns, c.checkpoint_id
-), gone_writes AS (
-    DELETE FROM writes w USING gone
-     WHERE (w.thread_id, w.ns, w.checkpoint_id)
-         = (gone.thread_id, gone.ns, gone.checkpoint_id)
-), {gone_items}
-DELETE FROM blobs b
- WHERE b.thread_id IN (SELECT thread_id FROM kept)
-   AND NOT EXISTS (SELECT FROM kept n
-                    WHERE n.thread_id = b.thread_id AND b.blob_id = ANY (n.blob_ids));

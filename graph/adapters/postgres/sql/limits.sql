@@ -6,8 +6,8 @@
 WITH clock AS (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now
 ), pool AS (
-    SELECT name AS bucket, now, room,
-           greatest(seconds_short(room, %(needs)s, %(rates)s),
+    SELECT name AS bucket, now, x.room,
+           greatest(seconds_short(x.room, %(needs)s, %(rates)s),
                     extract(epoch FROM b.paused_until - now)::float8) AS short
       FROM clock
       CROSS JOIN unnest(%(buckets)s::text[]) AS name

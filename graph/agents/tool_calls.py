@@ -7,9 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
-from langgraph.config import get_config
-
 from graph.budgets import check_tool
+from graph.llm.router import node_name
 from graph.usage import TOOL, Spent, noted
 
 
@@ -21,7 +20,7 @@ def counted(name: str) -> Iterator[None]:
     """
     check_tool()
     began = time.monotonic()
-    call = Spent(str(uuid4()), _node(), f"{TOOL}{name}"[:200], 0, 0, 0, Decimal(0), ms=0)
+    call = Spent(str(uuid4()), node_name(), f"{TOOL}{name}"[:200], 0, 0, 0, Decimal(0), ms=0)
     rows = noted()
     rows.append(call)  # at once: those made beside it are held to the same ceiling
     try:
@@ -29,10 +28,3 @@ def counted(name: str) -> Iterator[None]:
     finally:
         ms = round((time.monotonic() - began) * 1000)
         rows[rows.index(call)] = replace(call, ms=ms)
-
-
-def _node() -> str:
-    try:
-        return str(get_config()["metadata"].get("langgraph_node", ""))
-    except RuntimeError:  # called outside a graph
-        return ""

@@ -1,0 +1,59 @@
+"""The API asked from within, by doors with another protocol: with all of its rules."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import httpx
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Of a request: who asks.
+PASSED_ON = ("authorization", "x-api-key", "cookie", "x-request-id")
+GATEWAYS = ("aws.event", "aws.context")
+
+
+def inside(request: Request) -> httpx.AsyncClient:
+    """A client of the API itself, which is to it whoever the request comes from."""
+    app: ASGIApp = request.app
+    gateway = {key: request.scope[key] for key in GATEWAYS if key in request.scope}
+
+    async def ours(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, **gateway}, receive, send)
+
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(ours, raise_app_exceptions=False),
+        base_url="http://inside",
+        headers={name: value for name, value in request.headers.items() if name in PASSED_ON},
+        timeout=None,  # an answer takes as long as a run
+    )
+
+
+def needs(package: str) -> None:
+    """Raises 501, saying what to install, where an optional package is not."""
+    if find_spec(package) is None:
+        raise HTTPException(
+            501, f"this server was installed without {package}: install baton[doors]"
+        )
+
+
+class Handled(Response):
+    """An answer that another ASGI app gives to a request whose body has been read."""
+
+    def __init__(self, app: ASGIApp, body: bytes) -> None:
+        super().__init__()
+        self._app, self._given = app, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parts: list[Message] = [{"type": "http.request", "body": self._given, "more_body": False}]
+
+        async def replayed() -> Message:
+            return parts.pop() if parts else await receive()
+
+        await self._app(scope, replayed, send)
+
+
+def detail(answer: httpx.Response) -> str:
+    """What a refusal says."""
+    said: Any = answer.json() if answer.content else {}
+    return str(said.get("detail") or f"status {answer.status_code}")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
 from graph.ceilings import Budget
 from graph.errors import BadProject
+from graph.runtime.retention import KEEPS
 
 
 class Settings(BaseModel):
@@ -38,6 +39,12 @@ class Settings(BaseModel):
     )
     BATON_INLINE_SECONDS: float = Field(5, gt=0, description="after which none is begun")
     BATON_RUN_RETENTION_DAYS: float = Field(30, gt=0, description="how long ended runs are kept")
+    BATON_KEEP_CHECKPOINTS: str = Field(
+        "all", pattern=f"^({KEEPS})$", description="of each thread: all, run, or how many"
+    )
+    BATON_THREAD_TTL_MINUTES: float = Field(
+        0, ge=0, description="of new threads; 0: the checkpointer.ttl of langgraph.json, if any"
+    )
     BATON_USAGE_RETENTION_DAYS: float = Field(
         400, gt=0, description="how long a row for each call is kept; totals stay"
     )
@@ -65,8 +72,14 @@ class Settings(BaseModel):
     BATON_UNFINISHED_RUNS: int = Field(
         0, ge=0, description="runs of each owner that may be pending or running; 0: no limit"
     )
+    BATON_METRICS_TOKEN: str = Field(
+        "", description="bearer token for /metrics; needed where callers are told apart"
+    )
     BATON_CORS_ORIGINS: str = Field(
         "", description="origins of the pages that may call, in a list; * is any, empty none"
+    )
+    BATON_STREAM_SECONDS: float = Field(
+        0, ge=0, description="how long an open line lasts before its client takes it up; 0: no end"
     )
     BATON_LINE_SECONDS: float = Field(
         0, ge=0, description="how long a run is stepped where its client waits; 0: by workers only"

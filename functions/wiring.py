@@ -17,6 +17,7 @@ from graph.errors import BadProject
 from graph.iam import password_maker, with_secret
 from graph.public_web import allowing
 from graph.runtime.engine import Runtime
+from graph.runtime.retention import Retention, default_ttl
 from graph.runtime.warm import WarmThreads
 from graph.runtime.webhooks import Mail, secrets_of
 
@@ -78,6 +79,10 @@ def runtime() -> Runtime:
         steps_per_invocation=env.BATON_STEPS_PER_INVOCATION,
         inline_seconds=env.BATON_INLINE_SECONDS,
         budget=env.BATON_BUDGET.model_dump(exclude_unset=True) if env.BATON_BUDGET else {},
+        retention=Retention(
+            keep=env.BATON_KEEP_CHECKPOINTS,
+            ttl=default_ttl(registry.thread_ttl, env.BATON_THREAD_TTL_MINUTES),
+        ),
         allowed_types=registry.allowed_types,
         warm=WarmThreads(env.BATON_CACHE_BYTES),
         long_term=LongTermStore(store().db.another(), registry.store_config),

@@ -7,9 +7,10 @@ if TYPE_CHECKING:
     from graph.effects import effect_key
     from graph.errors import PermanentFailure
     from graph.owners import owner
+    from graph.reporting import progress
     from graph.signals import RetryLater, WaitUntil
 
-__all__ = ["PermanentFailure", "RetryLater", "WaitUntil", "effect_key", "owner"]
+__all__ = ["PermanentFailure", "RetryLater", "WaitUntil", "effect_key", "owner", "progress"]
 
 _HOMES = {
     "PermanentFailure": "graph.errors",
@@ -17,6 +18,7 @@ _HOMES = {
     "WaitUntil": "graph.signals",
     "effect_key": "graph.effects",
     "owner": "graph.owners",
+    "progress": "graph.reporting",
 }
 
 

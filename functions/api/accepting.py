@@ -17,7 +17,7 @@ from graph.runtime import runs
 from graph.runtime.assistants import find_runnable, pinned
 from graph.runtime.models import NewRun, Run
 
-BRIEFLY = 60.0  # minutes in which a client may come back to a run that had no thread
+BRIEFLY = (60.0, "delete")  # minutes in which a client may come back to a run without a thread
 
 # How a run is followed, which does not make it another one.
 LISTENING = {"stream_mode", "stream_subgraphs", "stream_resumable", "on_disconnect"}
@@ -81,7 +81,7 @@ async def start_alone(api: Edge, owner: str, asked: Sequence[Alone], key: str | 
             thread_id=str(uuid7()),
             idempotency_key=f"{key} {place}" if key else None,
             request_hash=request_hash,
-            thread_ttl=None if each.on_completion == "keep" else BRIEFLY,
+            thread_ttl=api.rt.retention.ttl if each.on_completion == "keep" else BRIEFLY,
         )
         for place, each in enumerate(asked)
     ]

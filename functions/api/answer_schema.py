@@ -38,6 +38,9 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
+WITHOUT_DOORS: dict[int | str, dict[str, Any]] = {
+    501: {"model": Problem, "description": "The server was installed without `doors`."}
+}
 NOT_BUFFERED: dict[int | str, dict[str, Any]] = {
     501: {
         "model": Problem,

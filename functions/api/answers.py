@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Response
 
 from graph.runtime.engine import Runtime
+from graph.runtime.late import late
 from graph.runtime.models import Json, Run, Thread
 from graph.runtime.rendering import to_json
 from graph.usage import Totals
@@ -32,6 +33,7 @@ async def threads_json(
     """Threads, if asked with their newest states, which are read at once."""
     held: Mapping[str, Any] = {}
     if values and any(thread.head for thread in threads):
+        await late("graph.runtime.values")
         from graph.runtime.values import newest_values  # noqa: PLC0415 - LangGraph loads late
 
         held = await newest_values(rt, threads, owner)
@@ -74,7 +76,12 @@ def run_json(run: Run) -> Json:
 
 def usage_json(spent: Totals) -> Json:
     """What model calls have spent; a call to a model without a known price counts as 0 USD."""
-    return {"model_calls": spent.calls, "tokens": spent.tokens, "usd": float(spent.usd)}
+    return {
+        "model_calls": spent.calls,
+        "tool_calls": spent.tool_calls,
+        "tokens": spent.tokens,
+        "usd": float(spent.usd),
+    }
 
 
 def selected(item: Json, fields: Iterable[str] | None) -> Json:

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from fastapi import Depends, FastAPI
 
 from functions.api import (
+    a2a,
     assistants,
     blueprints,
     commands,
     crons,
+    mcp,
     meta,
+    metrics,
     runs,
+    sockets,
     state,
     stateless,
     store,
@@ -56,8 +60,12 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
         webhooks,
         runs,
         stateless,
+        mcp,
+        a2a,
+        metrics,
     ):
         app.include_router(part.router)
+    app.router.routes.append(sockets.route)
     return app
 
 

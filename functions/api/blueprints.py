@@ -12,6 +12,7 @@ from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
 from graph.errors import BadInput
 from graph.runtime.assistants import find_runnable
+from graph.runtime.late import late
 from graph.runtime.models import Assistant
 
 router = APIRouter(
@@ -40,6 +41,7 @@ async def get_graph(api: Api, owner: Owner, assistant_id: str, xray: Depth = Fal
 @router.get("/schemas", response_model=SchemasAnswer)
 async def get_schemas(api: Api, owner: Owner, assistant_id: str) -> Response:
     """JSON schemas of what the graph takes, gives and keeps."""
+    await late("graph.runtime.json_schemas")
     from graph.runtime.json_schemas import schemas_of  # noqa: PLC0415 - LangGraph loads late
 
     assistant, graph = await _loaded(api, assistant_id, owner)
@@ -52,6 +54,7 @@ async def get_subgraphs(
     api: Api, owner: Owner, assistant_id: str, namespace: str | None = None, recurse: bool = False
 ) -> Response:
     """The schemas of nested graphs by namespace: `outer`, or with `recurse` `outer|inner`, too."""
+    await late("graph.runtime.json_schemas")
     from graph.runtime.json_schemas import schemas_of  # noqa: PLC0415 - LangGraph loads late
 
     _, graph = await _loaded(api, assistant_id, owner)

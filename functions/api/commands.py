@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
@@ -16,6 +15,7 @@ from starlette.exceptions import HTTPException
 from functions.api.answer_schema import NOT_BUFFERED, PROBLEMS, STREAM
 from functions.api.answers import answer
 from functions.api.edge import Api
+from functions.api.inside import detail, inside
 from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
 from functions.api.protocol import MODES, Frames, Subscription
@@ -27,8 +27,6 @@ from graph.runtime.thread_story import newest
 
 router = APIRouter(tags=["Threads"], route_class=StrictRoute, responses=PROBLEMS | NOT_BUFFERED)
 
-# Of a request, with the run it starts: who asks, and on what terms.
-PASSED_ON = ("authorization", "x-api-key", "cookie", "idempotency-key", "x-request-id")
 ERRORS = {401: "permission_denied", 403: "permission_denied", 404: "no_such_run"}
 
 
@@ -81,28 +79,27 @@ async def command(
             "command": {"resume": {told.interrupt_id: told.response}},
         }
     else:
-        return _sorry(asked, "unknown_command", f"there is no {asked.method!r} here")
+        why = f"there is no {asked.method!r} here"
+        return answer(_error(asked.id, "unknown_command", why))
     applied = await newest(api.rt, str(thread_id))
-    started = await _start(request, f"/threads/{thread_id}/runs", run)
-    said = started.json()
+    run |= {"stream_mode": MODES, "stream_subgraphs": True, "stream_resumable": True}
+    terms = {k: v for k, v in request.headers.items() if k == "idempotency-key"}
+    async with inside(request) as here:
+        started = await here.post(f"/threads/{thread_id}/runs", json=run, headers=terms)
     if not started.is_success:
-        code = ERRORS.get(started.status_code, "invalid_argument")
-        return _sorry(asked, code, str(said.get("detail")))
+        return answer(refusal(asked.id, started.status_code, detail(started)))
+    said = started.json()
     result, meta = {"run_id": said["run_id"]}, {"applied_through_seq": applied}
     return answer({"type": "success", "id": asked.id, "result": result, "meta": meta})
 
 
-async def _start(request: Request, path: str, run: Json) -> httpx.Response:
-    """The run as the API itself accepts it from this client: with all of its rules."""
-    headers = {k: v for k, v in request.headers.items() if k in PASSED_ON}
-    inside = httpx.ASGITransport(request.app, raise_app_exceptions=False)
-    asked = {**run, "stream_mode": MODES, "stream_subgraphs": True, "stream_resumable": True}
-    async with httpx.AsyncClient(transport=inside, base_url="http://inside") as client:
-        return await client.post(path, json=asked, headers=headers)
+def refusal(asked: int | None, status: int, message: str) -> Json:
+    """A command's answer when the API refuses what it asks."""
+    return _error(asked, ERRORS.get(status, "invalid_argument"), message)
 
 
-def _sorry(asked: Command, error: str, message: str) -> Response:
-    return answer({"type": "error", "id": asked.id, "error": error, "message": message})
+def _error(asked: int | None, error: str, message: str) -> Json:
+    return {"type": "error", "id": asked, "error": error, "message": message}
 
 
 @router.post("/threads/{thread_id}/stream/events", response_class=Response, responses=STREAM)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -26,12 +27,14 @@ class Edge:
     wait_seconds: float = 25.0  # behind a gateway that gives up after 29
     max_body: int = 5_000_000  # bytes
     segment_seconds: float = 25.0  # of a stream behind such a gateway
+    stream_seconds: float = 0.0  # that an open line may last; 0: for ever
     line_seconds: float = 0.0  # that a run is stepped in the process its client waits at
     line_lease: float = 60.0  # of them for one step
     lines: dict[str, tuple[Line, asyncio.Task[None]]] = field(default_factory=dict)  # by run
     identify: Identify = anybody
     permit: Permit | None = None  # the project's handlers
     quotas: Quotas | None = None
+    metrics_token: str = ""  # of those who may read /metrics; empty: as open as the rest
     origins: tuple[str, ...] = ()  # of the pages that may call; "*" is any
 
 
@@ -52,11 +55,13 @@ def wired() -> Edge:
         wait_seconds=env.BATON_WAIT_SECONDS,
         max_body=env.BATON_MAX_BODY_BYTES,
         segment_seconds=env.BATON_SEGMENT_SECONDS,
-        line_seconds=env.BATON_LINE_SECONDS,
+        stream_seconds=env.BATON_STREAM_SECONDS,
+        line_seconds=min(env.BATON_LINE_SECONDS, env.BATON_STREAM_SECONDS or inf),
         line_lease=env.BATON_LINE_STEP_SECONDS,
         identify=access.identify,
         permit=access.permit,
         quotas=access.quotas,
+        metrics_token=env.BATON_METRICS_TOKEN,
         origins=tuple(env.BATON_CORS_ORIGINS.replace(",", " ").split()),
     )
 

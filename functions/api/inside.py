@@ -4,16 +4,21 @@ from importlib.util import find_spec
 from typing import Any
 
 import httpx
-from fastapi import Request, Response
+from fastapi import Response
+from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Of a request: who asks.
-PASSED_ON = ("authorization", "x-api-key", "cookie", "x-request-id")
+# Headers about a request itself; by any of the others somebody may tell who asks.
+ITS_OWN = (
+    *("host", "connection", "content-length", "content-type", "content-encoding", "accept"),
+    *("accept-encoding", "transfer-encoding", "origin", "prefer", "if-match", "last-event-id"),
+    "idempotency-key",
+)
 GATEWAYS = ("aws.event", "aws.context")
 
 
-def inside(request: Request) -> httpx.AsyncClient:
+def inside(request: HTTPConnection) -> httpx.AsyncClient:
     """A client of the API itself, which is to it whoever the request comes from."""
     app: ASGIApp = request.app
     gateway = {key: request.scope[key] for key in GATEWAYS if key in request.scope}
@@ -24,7 +29,7 @@ def inside(request: Request) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(ours, raise_app_exceptions=False),
         base_url="http://inside",
-        headers={name: value for name, value in request.headers.items() if name in PASSED_ON},
+        headers={name: value for name, value in request.headers.items() if name not in ITS_OWN},
         timeout=None,  # an answer takes as long as a run
     )
 

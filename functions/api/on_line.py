@@ -9,6 +9,7 @@ from dataclasses import replace
 from fastapi import Request
 
 from functions.api.edge import Edge
+from graph.runtime.late import late
 from graph.runtime.line import Line
 from graph.runtime.models import Run
 
@@ -25,13 +26,13 @@ async def on_line(request: Request, edge: Edge, starting: Callable[[Edge], Await
     buffered = "aws.event" in request.scope
     if buffered or not edge.line_seconds or len(edge.lines) >= MOST:
         return await starting(edge)
-    from graph.runtime.inline import HeldBack, step_inline  # noqa: PLC0415 - LangGraph loads late
-
+    inline = await late("graph.runtime.inline")
     line = Line(time.monotonic() + edge.line_seconds, edge.line_lease)
-    held = HeldBack(edge.rt.queue, edge.line_lease)
+    held = inline.HeldBack(edge.rt.queue, edge.line_lease)
     run = await starting(replace(edge, rt=replace(edge.rt, queue=held)))
     if held.job is not None:
-        stepping = step_inline(edge.rt, edge.listener, held.job, run_id=run.run_id, line=line)
+        given = (edge.rt, edge.listener, held.job)
+        stepping = inline.step_inline(*given, run_id=run.run_id, line=line)
         task = asyncio.create_task(stepping)
         edge.lines[run.run_id] = line, task
         task.add_done_callback(lambda task: _over(edge, run.run_id, task))

@@ -88,6 +88,8 @@ async def _permit(
     if rule is None:  # fails closed: a handler cannot have been asked
         log.error("no rule says what %s %s needs", request.method, request.scope["route"].path)
         raise HTTPException(403, "no permission covers this request")
+    if rule.filtering is Filtering.INSIDE:
+        return
     part = await ask(edge.permit, caller, rule, request, body)
     if rule.resource == "assistants" and request.query_params.get("delete_threads"):
         await _free_hand(edge, caller.user)

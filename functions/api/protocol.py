@@ -14,7 +14,7 @@ from graph.runtime.models import Event, Json, RunEnd, RunStatus, Thread
 from graph.runtime.thread_story import LATEST, Place, place_after, thread_told, unfinished, whole
 
 # What a run that this protocol starts is told with.
-MODES = ["values", "updates", "messages-tuple", "custom", "tasks", "checkpoints"]
+MODES = ["values", "updates", "messages-tuple", "custom", "tasks", "checkpoints", "tools"]
 MOST = 100  # channels, or namespaces
 RECENT = 5.0  # seconds in which the client that started a run has opened its streams
 Namespace = Annotated[list[str], Field(max_length=MOST)]

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.routing import compile_path
 
 OPEN = frozenset(
-    ("/ok", "/info", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
+    ("/ok", "/info", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 )  # no caller is asked for
 
 
@@ -20,6 +20,7 @@ class Filtering(Enum):
     FOUND = auto()  # a search is narrowed
     LISTED = auto()  # of the listed threads, those that match
     ANYWHERE = auto()  # the thread must be named, and match
+    INSIDE = auto()  # nothing: what the route asks the API itself is asked for there
     PLACED = auto()  # a handler rewrites the namespace instead
 
 
@@ -88,6 +89,8 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", f"{RUN}/webhook", "threads.read"),
         ("GET", f"/resume/{{seq}}{RUN}", "threads.read"),
         ("GET", f"/resume/{{seq}}{RUN}/stream", "threads.read"),
+        ("GET", f"/line{RUN}", "threads.read"),
+        ("GET", f"/line{RUN}/stream", "threads.read"),
         ("POST", "/runs", "threads.create_run MADE"),
         ("POST", "/runs/wait", "threads.create_run MADE"),
         ("POST", "/runs/stream", "threads.create_run MADE"),
@@ -107,6 +110,10 @@ RULES: dict[tuple[str, str], Rule] = {
         ("GET", "/store/items", "store.get PLACED"),
         ("DELETE", "/store/items", "store.delete PLACED"),
         ("POST", "/store/items/search", "store.search PLACED"),
+        ("POST", "/mcp", "assistants.search INSIDE"),
+        ("POST", "/a2a/{assistant_id}", "assistants.read INSIDE"),
+        ("GET", "/a2a/{assistant_id}/.well-known/agent-card.json", "assistants.read"),
+        ("GET", "/.well-known/agent-card.json", "assistants.search INSIDE"),
         ("POST", "/store/namespaces", "store.list_namespaces PLACED"),
     )
 }

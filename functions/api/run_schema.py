@@ -59,32 +59,22 @@ class RunConfig(BaseModel):
     tags: list[str] | None = None
 
 
-def _stepwise(mode: str) -> str:
-    if mode == "events":
-        raise ValueError(
-            "a stream of callbacks has no end of a step, so it cannot be told again: use "
-            "messages-tuple, updates, custom or debug"
-        )
-    return mode
-
-
 def _as_list(modes: Any) -> Any:
     return [modes] if isinstance(modes, str) else modes
 
 
-Mode = Annotated[
-    Literal[
-        "values",
-        "updates",
-        "messages",
-        "messages-tuple",
-        "custom",
-        "debug",
-        "tasks",
-        "checkpoints",
-        "events",
-    ],
-    AfterValidator(_stepwise),
+Mode = Literal[
+    "values",
+    "updates",
+    "messages",
+    "messages-tuple",
+    "custom",
+    "debug",
+    "tasks",
+    "checkpoints",
+    "events",
+    "tools",
+    "progress",
 ]
 
 
@@ -207,9 +197,10 @@ class RunsCancel(BaseModel):
 
 
 class Usage(BaseModel):
-    """What model calls have spent."""
+    """What calls of models and tools have spent."""
 
     model_calls: int
+    tool_calls: int
     tokens: int
     usd: float
 

@@ -3,22 +3,13 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 YEARS_10 = 10 * 366 * 24 * 60  # minutes; a longer interval would overflow somewhere one day
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=10**9)]
 SortOrder = Literal["asc", "desc"] | None
-
-
-def _refuse(value: Any) -> None:
-    if value:
-        raise ValueError("it is not available yet: leave it out")
-
-
-# A field that would promise something Baton does not keep yet; null and false promise nothing.
-Later = Annotated[Any, AfterValidator(_refuse)]
 
 
 class CheckpointRef(BaseModel):

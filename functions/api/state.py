@@ -21,6 +21,7 @@ from functions.api.state_schema import (
     StateUpdate,
     UpdateAnswer,
 )
+from graph.runtime.late import late
 from graph.runtime.models import Json
 
 router = APIRouter(
@@ -85,6 +86,7 @@ async def update(
 @router.post("/history", response_model=list[FoundState])  # type: ignore[valid-type]
 async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) -> Response:
     """States, newest first."""
+    await late("graph.runtime.threads")
     from graph.runtime.threads import Past, read_history  # noqa: PLC0415 - LangGraph loads late
 
     before = asked.before
@@ -116,6 +118,7 @@ _HEAD = CheckpointRef()
 
 
 async def _state(api: Edge, owner: str, thread_id: UUID, asked: StateAt) -> Response:
+    await late("graph.runtime.threads")
     from graph.runtime.threads import read_state  # noqa: PLC0415 - LangGraph loads late
 
     thread = await api.rt.store.get_thread(str(thread_id), owner)

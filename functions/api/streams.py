@@ -11,7 +11,7 @@ from functions.api.accepting import Terms, start
 from functions.api.answer_schema import STREAM
 from functions.api.answers import answer, run_json
 from functions.api.edge import Api
-from functions.api.following import followed
+from functions.api.following import LINE, followed
 from functions.api.limits import StrictRoute
 from functions.api.on_line import on_line
 from functions.api.owner import Owner
@@ -80,6 +80,15 @@ async def join_stream(
 ) -> Response:
     """Follow a run from its start, or after the event that Last-Event-ID names."""
     return await followed(request, api, run, reading, cancels=cancel_on_disconnect)
+
+
+router.add_api_route(LINE + RUN + "/stream", join_stream, include_in_schema=False)
+
+
+@router.get(LINE + RUN, include_in_schema=False)
+async def run_on_line(run: Named) -> Response:
+    """The run, said to be running: who asks has a line that ended before the run's `end`."""
+    return answer(run_json(run) | {"status": RunStatus.RUNNING})
 
 
 @router.get("/resume/{seq}" + RUN + "/stream", include_in_schema=False)

@@ -125,6 +125,7 @@ class ThreadPrune(BaseModel):
 
 class Usage(BaseModel):
     model_calls: int
+    tool_calls: int
     tokens: int
     usd: float
 

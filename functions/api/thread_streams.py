@@ -13,13 +13,14 @@ from pydantic import BeforeValidator
 from functions.api.answer_schema import PROBLEMS, STREAM
 from functions.api.answers import answer
 from functions.api.edge import Api, Edge
-from functions.api.following import SEGMENT_BYTES, segment_seconds
+from functions.api.following import SEGMENT_BYTES, line_ends, segment_seconds
 from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
 from functions.api.sse import HEADERS, HEARTBEAT, MEDIA_TYPE, block
 from functions.api.streams import modes_of
 from graph.errors import Unavailable
 from graph.runtime.batches import Item
+from graph.runtime.late import late
 from graph.runtime.models import Json, RunEnd, Thread
 from graph.runtime.rendering import to_json
 from graph.runtime.thread_story import HEARTBEAT as HEARTBEAT_SECONDS
@@ -109,8 +110,7 @@ class Story:
         if thread.head in (None, self._head):
             return b""
         self._head = thread.head
-        from graph.runtime.values import newest_values  # noqa: PLC0415 - LangGraph loads late
-
+        newest_values = (await late("graph.runtime.values")).newest_values
         values = await whole(newest_values(self.edge.rt, [thread], thread.owner))
         checkpoint = {
             "thread_id": thread.thread_id,
@@ -138,7 +138,7 @@ async def join_thread(
     if "aws.event" in request.scope:
         body = await _segment(story, place, segment_seconds(request, api))
         return Response(body, headers=headers, media_type=MEDIA_TYPE)
-    text = (part async for part, _ in story.blocks(place))
+    text = _line(story, place, line_ends(api))
     return StreamingResponse(text, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -149,6 +149,15 @@ router.add_api_route(ALL_RUNS + "/stream", join_thread, include_in_schema=False)
 async def goes_on(thread: Followed) -> Response:
     """A client asks this when a segment ended: there is always more to come."""
     return answer({"thread_id": thread.thread_id, "status": "running"})
+
+
+async def _line(story: Story, place: Place, until: float | None) -> AsyncIterator[bytes]:
+    told = False
+    async for text, _ in story.blocks(place, until):
+        told = told or text != HEARTBEAT
+        yield text
+    if until is not None and not told:  # which would count as a failure of the connection
+        yield _block("metadata", {"thread_id": story.thread.thread_id}, place)
 
 
 async def _segment(story: Story, place: Place, seconds: float) -> bytes:

@@ -30,6 +30,7 @@ from functions.api.thread_schema import (
     ThreadUpdate,
 )
 from graph.errors import BadInput
+from graph.runtime.late import late
 from graph.runtime.models import Json, Thread
 from graph.runtime.runs import new_thread
 from graph.runtime.thread_search import find_threads, prune_threads
@@ -47,12 +48,14 @@ async def create(api: Api, owner: Owner, asked: ThreadCreate) -> Response:
     metadata = dict(asked.metadata or {})
     if asked.graph_id is not None:
         metadata["graph_id"] = asked.graph_id
+    ttl = (asked.ttl.ttl, asked.ttl.strategy) if asked.ttl else api.rt.retention.ttl
+    minutes, strategy = ttl or (None, None)
     thread = new_thread(
         str(asked.thread_id or uuid7()),
         owner,
         metadata=metadata,
-        ttl_minutes=asked.ttl.ttl if asked.ttl else None,
-        ttl_strategy=asked.ttl.strategy if asked.ttl else None,
+        ttl_minutes=minutes,
+        ttl_strategy=strategy,
     )
     if asked.supersteps:
         made = await _with_state(api, thread, asked)
@@ -132,6 +135,7 @@ async def delete(api: Api, owner: Owner, thread_id: UUID) -> Response:
 
 
 async def _with_state(api: Edge, thread: Thread, asked: ThreadCreate) -> Thread:
+    await late("graph.runtime.edits")
     from graph.runtime.edits import Write, create_with_state  # noqa: PLC0415 - LangGraph loads late
 
     if "graph_id" not in thread.metadata:

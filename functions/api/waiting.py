@@ -12,6 +12,7 @@ from functions.api.answers import answer
 from functions.api.edge import Edge
 from functions.api.on_line import hand_over
 from graph.errors import Conflict, NotFound, Unavailable
+from graph.runtime.late import late
 from graph.runtime.models import Json, Run
 from graph.runtime.rendering import to_json
 from graph.runtime.runs import stop_run
@@ -90,8 +91,7 @@ async def _final(edge: Edge, run: Run, *, within: float | None = None) -> Json:
         ended = await edge.follower.end_of(run.run_id, within=within)
     except NotFound as gone:  # rolled back, or deleted with its thread
         return {"__error__": {"error": "RunDeleted", "message": str(gone)}}
-    from graph.runtime.values import final_values  # noqa: PLC0415 - LangGraph loads late
-
+    final_values = (await late("graph.runtime.values")).final_values
     values: Json = await final_values(edge.rt, ended)
     return values
 

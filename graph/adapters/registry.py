@@ -45,6 +45,11 @@ class Registry:
         return tuple((str(m), str(n)) for m, n in serde.get("allowed_msgpack_modules") or ())
 
     @property
+    def thread_ttl(self) -> Any:
+        """What the file says of the life of threads, to be checked by whoever goes by it."""
+        return (self._config.get("checkpointer") or {}).get("ttl")
+
+    @property
     def store_config(self) -> StoreConfig:
         """The file's `store`, about the long-term store; raises BadProject."""
         return store_config(self._config.get("store"), self.named)

@@ -15,6 +15,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, ValidationError
 
 from graph import PermanentFailure
+from graph.agents.announcing import announced
 from graph.agents.long_results import shortened
 from graph.agents.tool_calls import counted
 
@@ -51,6 +52,10 @@ async def carry_out(tools: Mapping[str, Tool], call: ToolCall) -> ToolMessage:
 
     It counts towards the run's budget. A long result is cut, and kept to be read on.
     """
+    return await announced(call, _result(tools, call))
+
+
+async def _result(tools: Mapping[str, Tool], call: ToolCall) -> ToolMessage:
     name, call_id = call["name"], str(call["id"])
     try:
         with counted(name):

@@ -16,6 +16,7 @@ from graph.llm.failures import retried
 from graph.llm.limits import admitted
 from graph.llm.metering import metered, on_record
 from graph.llm.providers import TIMEOUT, cached, client, close, keys
+from graph.llm.recorded import answered, on_tape
 from graph.llm.router import call_of, model
 from graph.llm.settings import DEFAULT_MODEL
 
@@ -34,8 +35,12 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] |
     """The stream of one call, whose request says all but the model."""
     request = {"max_tokens": MAX_TOKENS, **request}
     step = caller()
+    if (message := answered(request)) is not None:
+        yield Collected(message)
+        return
     if step and step.batch:
         message = await answer_of_batch(step, request)
+        on_tape(request, message)
         yield Collected(message)
         _check(message)
         return
@@ -51,6 +56,7 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] |
         with metered(stream, call):
             yield stream
             message = await stream.get_final_message()
+    on_tape(request, message)
     _check(message)
 
 

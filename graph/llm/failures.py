@@ -22,7 +22,11 @@ BUSY = ("rate_limit_error", "overloaded_error", "api_error", "timeout_error")
 
 
 class Limited(CallFailed):
-    """The API said that a rate limit is reached."""
+    """The API said that a rate limit is reached; nobody should use the key for `pause` seconds."""
+
+    def __init__(self, seconds: float, reason: str, *, pause: float) -> None:
+        super().__init__(seconds, reason)
+        self.pause = pause
 
 
 @asynccontextmanager
@@ -41,15 +45,13 @@ async def retried(call: Call, *, timeout: float) -> AsyncIterator[None]:
         call.refused = call.made is None
         if not _passes(error):
             raise
-        kind = Limited if _limited(error) else CallFailed
         said = f"{error.type or error.status_code}: {error.api_message}"
-        raise _later(kind, said, retry_after(error)) from error
+        raise _later(said, retry_after(error), limited=_limited(error)) from error
     except (anthropic.APIConnectionError, httpx2.TransportError) as error:
-        raise _later(CallFailed, f"{call.model} was not reached: {error!r}", None) from error
+        raise _later(f"{call.model} was not reached: {error!r}") from error
     except TimeoutError as error:
         if limit.expired():
-            said = f"{call.model} took longer than {timeout:.0f} s"
-            raise _later(CallFailed, said, None) from error
+            raise _later(f"{call.model} took longer than {timeout:.0f} s") from error
         raise
 
 
@@ -62,13 +64,16 @@ def _limited(error: "APIStatusError") -> bool:
     return error.status_code == 429 or error.type == "rate_limit_error"
 
 
-def _later(kind: type[CallFailed], said: str, wait: float | None) -> Exception:
+def _later(said: str, wait: float | None = None, *, limited: bool = False) -> Exception:
     """The signal to end the step with, or what ends its run."""
     step = caller()
     before = step.failures if step else 0
     if before + 1 >= model_settings().BATON_MODEL_FAILURES:
         return PermanentFailure(f"{before + 1} calls failed one after the other, the last: {said}")
-    return kind(backoff(before) if wait is None else jittered(wait), said)
+    later = backoff(before) if wait is None else jittered(wait)
+    if limited:
+        return Limited(later, said, pause=later if wait is None else wait)
+    return CallFailed(later, said)
 
 
 def backoff(failures: int) -> float:

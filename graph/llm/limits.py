@@ -49,7 +49,7 @@ async def admitted(call: Call) -> AsyncIterator[str]:
     try:
         yield by_bucket[turn.bucket]
     except Limited as limited:
-        pause = limited.seconds
+        pause = limited.pause
         raise
     finally:
         more = [used - cost for used, cost in zip(_used(call), wish.costs, strict=True)]

@@ -45,8 +45,8 @@ def is_priced(model: str) -> bool:
 
 
 def _rates(model: str) -> dict[str, Any] | None:
-    """A model's rates; `claude-haiku-5-5-20261007` is priced as `claude-haiku-5-5`."""
-    models = _list()
+    """A model's rates; `us.anthropic.claude-haiku-5-5-20261007-v1:0` has `claude-haiku-5-5`'s."""
+    models, model = _list(), model.rpartition("anthropic.")[2]
     name = max((name for name in models if model.startswith(name)), key=len, default=None)
     return None if name is None else models[name]
 

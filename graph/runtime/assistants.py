@@ -9,6 +9,7 @@ from graph.errors import Conflict, NotFound
 from graph.runtime.containment import contains
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Assistant, AssistantChange, AssistantQuery, Json
+from graph.runtime.retention import check_retention
 
 # LangGraph's own: clients that know an assistant by its id find the same one here.
 NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -83,9 +84,13 @@ def new_assistant(assistant_id: str, owner: str, said: AssistantChange) -> Assis
 
 
 async def create_assistant(rt: Runtime, new: Assistant, *, if_exists: str) -> Assistant:
-    """Raises NotFound without the graph, Conflict when it exists, BadInput for a wrong budget."""
+    """Raises NotFound without the graph, Conflict when it exists.
+
+    Raises BadInput for a budget or a retention that cannot be kept to.
+    """
     _must_have(rt, new.graph_id)
     budget_of({"config": new.config})
+    check_retention(new.metadata)
     exists = _default(rt, new.assistant_id)
     if exists is None:
         if made := await rt.store.create_assistant(new):
@@ -105,6 +110,7 @@ async def update_assistant(
     if change.graph_id is not None:
         _must_have(rt, change.graph_id)
     budget_of({"config": change.config})
+    check_retention(change.metadata)
     assistant_id = _own(rt, name)
     if made := await rt.store.update_assistant(assistant_id, owner, change):
         return made

@@ -4,6 +4,7 @@ What is kept of a thread is what was saved, nothing else. Whether it still stand
 the claim, which is told what is here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graph.runtime.codec import Form, Forms, Known
@@ -38,12 +39,29 @@ def _size(form: Form) -> int:
 
 async def claimed(job: StepJob, rt: Runtime, *, lease: float) -> tuple[Claim | Refusal, Known]:
     """The claim, made complete by what was kept of the thread, and what is known of it."""
-    standing = rt.warm.take(job.thread_id)
+    return (await claimed_all([job], rt, lease=lease))[0]
+
+
+async def claimed_all(
+    jobs: Sequence[StepJob], rt: Runtime, *, lease: float
+) -> list[tuple[Claim | Refusal, Known]]:
+    """The claims of several steps, in one statement."""
+    standings = [rt.warm.take(job.thread_id) for job in jobs]
+    asked = [(job, one and one.row.checkpoint_id) for job, one in zip(jobs, standings, strict=True)]
+    claims = await rt.store.claim_all(asked, lease=lease)
+    return [
+        _complete(claim, standing, job, rt)
+        for claim, standing, job in zip(claims, standings, jobs, strict=True)
+    ]
+
+
+def _complete(
+    claim: Claim | Refusal, standing: Standing | None, job: StepJob, rt: Runtime
+) -> tuple[Claim | Refusal, Known]:
     known = Known()
     if standing is None:
-        return await rt.store.claim(job, lease=lease), known
+        return claim, known
     place = (standing.row.ns, standing.row.checkpoint_id)
-    claim = await rt.store.claim(job, lease=lease, cached=standing.row.checkpoint_id)
     if isinstance(claim, Refusal):
         rt.warm.keep(job.thread_id, standing)
     elif claim.stored and (claim.stored.row.ns, claim.stored.row.checkpoint_id) == place:

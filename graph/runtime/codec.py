@@ -26,6 +26,7 @@ END = "__end__"  # where a functional entrypoint leaves what it returned
 ROOT = "__root__"  # where a state that is not a dict is
 BRANCH = "branch:to:"  # the channel that makes a node run
 SENDS = "__pregel_tasks"
+RECORD = "__baton_record__"  # of writes that are model calls, kept for a replay
 INLINE_BYTES = 1024
 FORMAT = 2
 FORMATS = (1, FORMAT)  # the first had no lists
@@ -142,7 +143,8 @@ class Codec:
         forms = self.forms(stored, known or Known())
         checkpoint: Checkpoint = _body(stored.row)["rest"]
         checkpoint["channel_values"] = {c: self.read(form) for c, (_, form) in forms.items()}
-        writes = sorted(stored.writes, key=lambda w: (w.task_path, w.task_id, w.idx))
+        told = (w for w in stored.writes if w.channel != RECORD)
+        writes = sorted(told, key=lambda w: (w.task_path, w.task_id, w.idx))
         return Decoded(checkpoint, [(w.task_id, w.channel, self.unpack(w)) for w in writes])
 
     def pending_nodes(self, stored: Stored, known: Known) -> list[str]:

@@ -16,7 +16,7 @@ from graph.runtime.schedules import next_firing
 
 log = logging.getLogger("baton.crons")
 
-BRIEFLY = 60.0  # minutes in which what a run came to can be read before its thread goes
+BRIEFLY = (60.0, "delete")  # minutes in which what a run came to can be read
 
 
 async def create_cron(rt: Runtime, cron: Cron) -> Cron:
@@ -91,7 +91,7 @@ async def _run(rt: Runtime, cron: Cron) -> NewRun:
         metadata={**pins.metadata, **made_by},
         multitask_strategy=cron.multitask_strategy,
         delay=float(cron.payload.get("after_seconds", 0)),
-        thread_ttl=None if cron.on_run_completed == "keep" else BRIEFLY,
+        thread_ttl=rt.retention.ttl if cron.on_run_completed == "keep" else BRIEFLY,
         thread_metadata={**cron.metadata, **STATELESS, **made_by},
     )
     return checked(rt, new)

@@ -82,6 +82,7 @@ async def update_state(rt: Runtime, thread: Thread, edit: Edit) -> Json:
     claim = await rt.store.hold(thread.thread_id, thread.owner, lease=EDIT_LEASE)
     try:
         _must_be_at(thread.thread_id, claim.head, edit.expected)
+        await must_exist(rt, thread, edit.at)  # it may have gone before the hold
         if claim.stored != seen:  # a run came and went meanwhile
             checkpoint, result = await _edited(rt, graph, [[edit.write]], edit.at, claim)
         advanced = await rt.store.advance(claim, result)

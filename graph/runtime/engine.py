@@ -28,7 +28,9 @@ class Runtime:
     steps_per_invocation: int = 1
     inline_seconds: float = 5.0  # after which an invocation begins no further step
     budget: Json = field(default_factory=dict)  # the ceilings of runs that ask for no others
-    retention: Retention = Retention()  # what threads keep that say nothing else
+    retention: Retention = field(
+        default_factory=Retention
+    )  # what threads keep that say nothing else
     allowed_types: tuple[tuple[str, str], ...] = ()  # that checkpoints may hold, (module, name)
     invocation: str = ""  # which invocation this is, for checkpoints' metadata and logs
     notices: Notices | None = None  # to those outside; without, nobody there is told

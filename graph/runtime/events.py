@@ -7,12 +7,14 @@ batches; the rest in the statement that saves the step, so that it is told exact
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
 
+from graph.reporting import Progress
 from graph.runtime.models import Claim, Ending, Event, Json, Run
 from graph.runtime.rendering import to_json
 
@@ -23,10 +25,13 @@ Show = Callable[[Sequence[Event]], list[Event]]  # the events with their numbers
 GATHER = 0.01  # seconds that the first of a batch waits for others
 PAUSE = 0.25  # seconds between two batches: at most four a second
 FRAME = 0.04  # seconds between two that are shown in this process, before they are written
+SOON = 0.005  # after the first on a quiet line; then twice as long each time
 NEEDED = ("tasks", "updates")  # what a step is driven by, asked for or not
-MODES = ("values", "updates", "messages", "custom", "debug", "tasks", "checkpoints")  # LangGraph's
+# LangGraph's own modes, and those whose events are told while the step runs.
+MODES = ("values", "updates", "messages", "custom", "debug", "tasks", "checkpoints", "tools")
+LIVE = {"messages", "messages-tuple", "custom", "tools", "events", "progress"}
 PARTIAL = "messages/partial"
-CONFIGS = ("payload", "config", "parent_config", "configurable")
+CONFIGS = ("payload", "config", "parent_config", "configurable", "metadata")
 
 
 @dataclass(slots=True)
@@ -45,13 +50,14 @@ class _Told:
 class StepEvents:
     """Gathers one attempt at a step; does nothing for a run that nobody asked to follow."""
 
-    def __init__(self, claim: Claim, run: Run) -> None:
+    def __init__(self, claim: Claim, run: Run, place: Json) -> None:
         self.asked = frozenset(run.kwargs.get("stream_mode") or ())
         self.subgraphs = bool(self.asked and run.kwargs.get("stream_subgraphs"))
-        self._claim, self._run = claim, run
+        self._claim, self._run, self._place = claim, run, place
         self._pending: list[_Told] = []
         self._growing: dict[tuple[str, str], _Told] = {}  # of _pending, by event and message id
         self._messages: dict[str, BaseMessage] = {}
+        self._tools: dict[str, float] = {}  # when calls began
         self._began = False  # the root graph's first task did
         self._outcome = False  # a task of the root graph has one
         self._shown: list[Event] = []  # and not written yet
@@ -64,19 +70,40 @@ class StepEvents:
     def modes(self) -> list[str]:
         """What LangGraph is to stream."""
         tokens = {"messages"} if "messages-tuple" in self.asked else set()
-        return [mode for mode in MODES if mode in NEEDED or mode in self.asked | tokens]
+        # With `custom` LangGraph hands tools' events out as they come, not at the task's end.
+        eager = {"custom"} if self.asked & {"progress", "tools"} else set()
+        return [mode for mode in MODES if mode in NEEDED or mode in self.asked | tokens | eager]
+
+    @property
+    def callbacks(self) -> list[Any]:
+        """What LangChain is to call."""
+        if "events" not in self.asked:
+            return []
+        from graph.runtime.callbacks import Callbacks  # noqa: PLC0415 - few ask for them
+
+        return [Callbacks(lambda event: self.note((), "events", event))]
 
     def note(self, ns: Sequence[str], mode: str, data: Any) -> None:
         """Take in one item of LangGraph's stream."""
         if not self.asked:
             return
-        self._began = self._began or (mode == "tasks" and not ns)
+        if mode == "tasks" and not ns and not self._began:
+            self._began = True
+            self._progress({})
         self._outcome = self._outcome or (not ns and _is_outcome(mode, data, self._began))
+        live = mode in LIVE or bool(ns)
         if mode == "messages":
             self._message(ns, *data)
-        elif mode in self.asked and (self._began or not self._run.input_applied or ns):
-            said = _public(data) if mode in ("checkpoints", "debug") else data
-            self._add(_named(mode, ns), said, live=mode == "custom" or bool(ns))
+        elif isinstance(data, Progress):
+            self._progress({"node": data.node, "percent": data.percent, "note": data.note}, ns)
+        elif mode in self.asked and (self._began or not self._run.input_applied or live):
+            said = data if mode in ("values", "updates", "tasks", "custom") else _public(data)
+            self._add(_named(mode, ns), self._timed(said) if mode == "tools" else said, live)
+
+    def asks(self, question: Sequence[Json]) -> None:
+        """Take in the engine's own question, which is told as a node's is."""
+        mode = "updates" if "updates" in self.asked else "values"
+        self.note((), mode, {"__interrupt__": list(question)})
 
     def rest(self, ending: Ending) -> tuple[Event, ...] | None:
         """What is to be told as the step is saved; None when nothing ever is.
@@ -95,7 +122,7 @@ class StepEvents:
 
         What is shown at once is written with the next batch, under the numbers it was shown by.
         """
-        if not self.subgraphs and not self.asked & {"messages", "messages-tuple", "custom"}:
+        if not self.subgraphs and not self.asked & LIVE:
             yield
             return
         flows = [self._show(show), self._write(tell)] if show else [self._flow(tell)]
@@ -115,10 +142,13 @@ class StepEvents:
                 await self._ends_within(PAUSE - GATHER)
 
     async def _show(self, show: Show) -> None:
+        pause = SOON
         while not self._over.is_set():
+            waited = time.monotonic()
             await self._wake.wait()
+            pause = SOON if time.monotonic() - waited > FRAME else min(2 * pause, FRAME)
             self._shown += show(self._live())
-            await self._ends_within(FRAME)
+            await self._ends_within(pause)
 
     async def _write(self, tell: Tell) -> None:
         while not await self._ends_within(PAUSE):
@@ -137,6 +167,20 @@ class StepEvents:
         self._growing.clear()
         self._wake.clear()
         return [t.event() for t in taken]
+
+    def _progress(self, said: Json, ns: Sequence[str] = ()) -> None:
+        """Where the run is, and what a node says of itself."""
+        if "progress" in self.asked:
+            self._add(_named("progress", ns), {**self._place, **said}, live=True)
+
+    def _timed(self, said: Json) -> Json:
+        """A tool's event, with the milliseconds that the call took once it is over."""
+        call_id, now = said["tool_call_id"], time.monotonic()
+        if said["event"] == "tool-started":
+            self._tools[call_id] = now
+        elif said["event"] != "tool-output-delta" and call_id in self._tools:
+            return {**said, "ms": round(1000 * (now - self._tools.pop(call_id)), 1)}
+        return said
 
     def _message(self, ns: Sequence[str], message: BaseMessage, metadata: Json) -> None:
         """Deltas for `messages-tuple`, or the whole message so far for `messages`.

@@ -9,6 +9,7 @@ from graph.effects import PATHS, SEQ
 from graph.errors import NotFound
 from graph.owners import OWNER
 from graph.runtime.models import Claim, Json, Run
+from graph.runtime.recorder import Recorder, wants_record
 from graph.runtime.step_saver import StepSaver
 
 RECURSION_LIMIT = 10_007  # LangGraph's own default
@@ -67,6 +68,7 @@ def graph_config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
         "configurable": configurable,
         "metadata": {**run.metadata, "run_id": run.run_id},
         "recursion_limit": _limit(graph, run),
+        "callbacks": [Recorder()] if wants_record(run) else [],
         **{k: asked[k] for k in ("tags", "max_concurrency") if k in asked},
     }
 
@@ -86,6 +88,13 @@ def steps_taken(graph: Any, claim: Claim, run: Run) -> int:
     if run.stop_at is None:
         return 0
     return max(step_of(claim) + _limit(graph, run) - run.stop_at, 0)
+
+
+def place_of(graph: Any, claim: Claim, run: Run) -> Json:
+    """Which superstep of the run this is, of how many at most; None where nobody has said."""
+    limit = _limit(graph, run)
+    most = None if limit == RECURSION_LIMIT else limit
+    return {"step": steps_taken(graph, claim, run) + 1, "of": most}
 
 
 def _limit(graph: Any, run: Run) -> int:

@@ -14,7 +14,7 @@ KEEPS = r"all|run|[1-9][0-9]{0,5}"  # every checkpoint, the last of each run, th
 LATEST = "latest"  # a TTL's: the newest checkpoint and nothing else
 ALL = "all"
 STRATEGIES = ("delete", "keep_latest")
-AT_ONCE = 5000  # checkpoints that one statement drops
+AT_ONCE = 1000  # checkpoints that one statement drops
 
 
 @dataclass(frozen=True, slots=True)

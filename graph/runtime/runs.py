@@ -82,7 +82,9 @@ async def _create(rt: Runtime, new: NewRun, *, make_thread: bool) -> Created:
         # A new thread is at no checkpoint, and asks nothing: the run would not be accepted there.
         if not make_thread or new.kwargs.get("checkpoint_id") or new.if_match or new.resumes:
             raise
-    await rt.store.create_thread(new_thread(new.thread_id, new.owner), if_exists="do_nothing")
+    minutes, strategy = rt.retention.ttl or (None, None)
+    thread = new_thread(new.thread_id, new.owner, ttl_minutes=minutes, ttl_strategy=strategy)
+    await rt.store.create_thread(thread, if_exists="do_nothing")
     return await rt.store.create_run(new)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
-from graph.runtime.models import Json
+from graph.runtime.models import Json, Thread
 from graph.runtime.rendering import interrupt_json
 
 ADDRESS = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
@@ -26,6 +26,16 @@ def empty_state(thread_id: str) -> Json:
         "checkpoint_id": None,
         "parent_checkpoint_id": None,
     }
+
+
+def asking(state: Json, thread: Thread) -> Json:
+    """The newest state with the engine's own question, if it asks one, where a node's would be."""
+    question = thread.interrupts.get("")
+    if not question:
+        return state
+    left = [task for task in state["tasks"] if task["result"] is None]
+    tasks = [{**t, "interrupts": question} if t in left[:1] else t for t in state["tasks"]]
+    return {**state, "tasks": tasks, "interrupts": [*state["interrupts"], *question]}
 
 
 def state_json(state: StateSnapshot) -> Json:

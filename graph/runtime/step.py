@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from graph.errors import BadInput, BadProject, LostClaim, NotFound, Outgrown
+from graph.errors import BadInput, BadProject, LostClaim, NotFound, Outgrown, Unavailable
+from graph.recording import recording
 from graph.runtime.checkpoints import codec_for, strict_serializer
-from graph.runtime.claims import claimed, keep
+from graph.runtime.claims import claimed, claimed_all, keep
 from graph.runtime.codec import Known
 from graph.runtime.engine import Runtime
 from graph.runtime.given import check_start, steps_taken
@@ -30,6 +31,7 @@ from graph.runtime.models import (
     Verdict,
 )
 from graph.runtime.notices import after_step, ring_outside
+from graph.runtime.recorder import wants_record, with_calls
 from graph.runtime.renewal import Hooks, renewed
 from graph.runtime.spending import Spending, spending_of
 from graph.runtime.step_saver import StepSaver
@@ -60,13 +62,40 @@ async def step(job: StepJob, rt: Runtime, *, time_left: float) -> str:
     `time_left` is what remains of the invocation in seconds: no lease lasts longer. Returns how
     it went, for the log. Raises Unavailable when the message must come again.
     """
-    started = time.monotonic()
-    deadline = started + time_left
+    (ended,) = await step_all([job], rt, time_left=time_left)
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
+
+
+async def step_all(
+    jobs: Sequence[StepJob], rt: Runtime, *, time_left: float
+) -> list[str | BaseException]:
+    """Take the steps of several messages at once: one claim, then each for itself.
+
+    Returns how each went, or what it raised.
+    """
+    deadline = time.monotonic() + time_left
     await rt.cut("before claim")
-    claim, known = await claimed(job, rt, lease=time_left)
+    try:
+        claims = await claimed_all(jobs, rt, lease=time_left)
+    except Unavailable as error:
+        return [error for _ in jobs]
+    legs = (
+        _leg(job, claim, known, rt, deadline)
+        for job, (claim, known) in zip(jobs, claims, strict=True)
+    )
+    return await asyncio.gather(*legs, return_exceptions=True)
+
+
+async def _leg(
+    job: StepJob, claim: Claim | Refusal, known: Known, rt: Runtime, deadline: float
+) -> str:
+    """What one message comes to: its steps, and the message for those that follow."""
     if isinstance(claim, Refusal):
         await pass_over(job, claim, rt)
         return str(claim.verdict)
+    started = time.monotonic()
     taken = await one_step(claim, known, rt, deadline=deadline)
     ringing = [ringing_for(rt, taken)]
     for _ in range(rt.steps_per_invocation - 1):
@@ -98,8 +127,9 @@ async def one_step(claim: Claim, known: Known, rt: Runtime, *, deadline: float) 
     if rt.feed:
         rt.feed.begin(claim)
     try:
-        with noting() as spent:
+        with noting() as spent, recording(wants_record(claim.run)) as calls:
             result = await take(claim, known, rt, deadline=deadline)
+        result = with_calls(result, claim, calls, strict_serializer(rt.allowed_types))
         advanced = await rt.store.advance(claim, replace(result, spent=tuple(spent)))
     except LostClaim:
         lost = _facts(claim, rt, "lost") | _cost(spent)

@@ -167,6 +167,15 @@ class StepSaver(Checkpoints):
         """What the root graph's tasks wrote in this step."""
         return [w for w in self._writes.values() if not w.ns and w.task_id != NULL_TASK]
 
+    @property
+    def ran_from(self) -> str | None:
+        """The checkpoint that the step's tasks started from."""
+        if written := self.root_writes:
+            return written[-1].checkpoint_id
+        started = self.claim.stored.row if self.claim.stored else None
+        row = self.head or started  # without a task's word, no checkpoint but an input's was made
+        return row.checkpoint_id if row else None
+
     def has_answered(self, task_id: str) -> bool:
         """Whether a task of the root graph, or a graph nested in it, took an answer."""
         taken = (w for w in self._writes.values() if w.channel == RESUME)

@@ -18,7 +18,7 @@ from graph.budgets import Stopped
 from graph.errors import LostClaim, Unavailable
 from graph.runtime.checkpoints import bound
 from graph.runtime.events import Show, StepEvents, Tell
-from graph.runtime.given import graph_config, graph_input, step_of
+from graph.runtime.given import graph_config, graph_input, place_of, step_of
 from graph.runtime.models import Claim, Ending, Json, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
@@ -115,7 +115,7 @@ async def run_superstep(
     limit = config["recursion_limit"]
     stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
     seen = _Seen()
-    events = StepEvents(claim, run)
+    events = StepEvents(claim, run, place_of(graph, claim, run))
     stream = _stream(graph, run, saver, config, OneStep(clock.drain_at), events)
     async with events.flowing(meanwhile.tell, meanwhile.show):
         how = await _drive(stream, seen, saver, clock, meanwhile)
@@ -123,13 +123,17 @@ async def run_superstep(
     head = saver.head
     if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
         how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
+    interrupts = _interrupts(how, claim, saver)
+    if how.question is not None:
+        events.asks(interrupts[""])
     return StepResult(
         ending=how.ending,
         rows=saver.step_rows(failed=how.ending is Ending.FAILED),
         head=head.checkpoint_id if head else None,
+        ran_from=saver.ran_from,
         input_applied=True,
         stop_at=stop_at if run.stop_at is None else None,
-        interrupts=_interrupts(how, claim, saver),
+        interrupts=interrupts,
         error=how.error,
         wake_in=how.wake_in,
         tasks=tuple(seen.started.values()),
@@ -203,7 +207,7 @@ async def _stream(
     """The root graph's task events and interrupts; asks for the stop at the first task."""
     async for item in bound(graph, saver).astream(
         graph_input(run),
-        config,
+        {**config, "callbacks": [*config["callbacks"], *events.callbacks]},
         context=run.kwargs.get("context"),
         stream_mode=events.modes,
         subgraphs=events.subgraphs,

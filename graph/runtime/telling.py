@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from graph.errors import NotFound
 from graph.runtime.engine import Runtime
 from graph.runtime.heard import Heard
+from graph.runtime.late import late
 from graph.runtime.listening import Listener
 from graph.runtime.models import Event, Json, Run, RunStatus
 from graph.runtime.rendering import to_json
@@ -63,8 +64,7 @@ async def _ending(rt: Runtime, run: Run, heard: Heard, reading: Reading) -> list
     if heard.status in (RunStatus.ERROR, RunStatus.TIMEOUT):
         ending.append(_event("error", heard.error))
     elif "stream_mode" not in run.kwargs and _wanted("values", reading.modes):
-        from graph.runtime.values import final_values  # noqa: PLC0415 - LangGraph loads late
-
+        final_values = (await late("graph.runtime.values")).final_values
         ended = replace(run, status=heard.status, head=heard.head, error=heard.error)
         ending.append(_event("values", await final_values(rt, ended)))
     return [*ending, _event("end", None)]

@@ -11,7 +11,7 @@ from graph.runtime.checkpoints import Checkpoints, bound, config_of, strict_seri
 from graph.runtime.engine import Runtime
 from graph.runtime.long_term import with_store
 from graph.runtime.models import Json, Thread
-from graph.runtime.snapshots import empty_state, state_json
+from graph.runtime.snapshots import asking, empty_state, state_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ async def read_state(rt: Runtime, thread: Thread, at: Place, *, nested: bool = F
     state = await graph.aget_state(config_at(thread.thread_id, at), subgraphs=nested)
     if state.created_at is None:
         raise _unknown(thread, at)
-    return state_json(state)
+    shown = state_json(state)
+    return asking(shown, thread) if at == NEWEST else shown
 
 
 async def read_history(rt: Runtime, thread: Thread, past: Past) -> list[Json]:

@@ -16,6 +16,7 @@ from infra.local.demo import DOCUMENTS, PROJECT, QUESTION, show
 from infra.local.event_source import Pace
 from infra.local.import_command import import_
 from infra.local.keys import keys
+from infra.local.replay_command import replay
 from infra.local.stack import Options, Stack
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,6 +63,7 @@ def demo(documents: Path, question: str, data: Path) -> None:
 main.add_command(keys)
 main.add_command(cost)
 main.add_command(import_)
+main.add_command(replay)
 
 
 async def run(options: Options) -> int:

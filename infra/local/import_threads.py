@@ -63,15 +63,15 @@ class _Batch:
 
     @property
     def size(self) -> int:
-        data = (*self.blobs, *self.items, *self.writes)
-        return sum(len(row.body) for row in self.checkpoints) + sum(len(row.data) for row in data)
+        sizes = [len(row.body) for row in self.checkpoints]
+        sizes += [len(row.data) for rows in (self.blobs, self.items, self.writes) for row in rows]
+        return sum(sizes)
 
     def taken(self) -> Rows:
         rows = Rows(
             tuple(self.checkpoints), tuple(self.blobs), tuple(self.writes), tuple(self.items)
         )
-        for kept in (self.checkpoints, self.blobs, self.items, self.writes):
-            kept.clear()  # type: ignore[attr-defined]
+        self.checkpoints, self.blobs, self.items, self.writes = [], [], [], []
         return rows
 
 
@@ -258,7 +258,8 @@ def _status(head: CheckpointTuple, asked: Mapping[str, Any]) -> ThreadStatus:
 
 
 def _parent(found: CheckpointTuple) -> str | None:
-    return found.parent_config and found.parent_config["configurable"]["checkpoint_id"]
+    parent = found.parent_config
+    return None if parent is None else str(parent["configurable"]["checkpoint_id"])
 
 
 def _how_to_allow(refused: set[Type]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
@@ -134,8 +134,8 @@ def numbered(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with versions that are numbers: PostgresSaver's are `number.random`."""
     seen = {node: _numbers(of) for node, of in checkpoint["versions_seen"].items()}
     versions = _numbers(checkpoint["channel_versions"])
-    return {**checkpoint, "channel_versions": versions, "versions_seen": seen}
+    return checkpoint | {"channel_versions": versions, "versions_seen": seen}
 
 
-def _numbers(versions: Mapping[str, Any]) -> dict[str, int]:
+def _numbers(versions: Mapping[str, Any]) -> ChannelVersions:
     return {channel: int(str(version).partition(".")[0]) for channel, version in versions.items()}

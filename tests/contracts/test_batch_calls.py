@@ -72,7 +72,8 @@ async def test_what_a_dead_sender_took_is_known_to_be_unsure(store: Store) -> No
     assert call.key not in await store.unsure_batch_calls(older_than=-60)
     assert await taken(store, call)
     found = await store.find_batch_call(call.key)
-    assert found and found.tries == 2
+    assert found
+    assert found.tries == 2
 
 
 async def test_an_answer_wakes_the_thread_and_is_counted_once(store: Store) -> None:
@@ -84,7 +85,8 @@ async def test_an_answer_wakes_the_thread_and_is_counted_once(store: Store) -> N
     assert woken == (claim.thread_id, claim.seq, OWNER)
     assert await store.answer_batch_call(call.key, {"error": "late"}, spent_on(call)) is None
     found = await store.find_batch_call(call.key)
-    assert found and found.result == ANSWER
+    assert found
+    assert found.result == ANSWER
     again = await take(store, advanced.next_job)
     assert (run_of(again).spent, again.spent) == (TOTALS, TOTALS)
 

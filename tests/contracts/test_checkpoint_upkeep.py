@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from graph.runtime.models import Ending, Rows, StepJob
 from graph.runtime.ports import Store
 from graph.runtime.retention import keep_latest
@@ -17,7 +15,6 @@ from tests.contracts.builders import (
     new_thread,
     newest,
     plain,
-    put_all,
     rows_of,
     step_to,
     stepped,
@@ -138,18 +135,6 @@ async def test_the_head_is_kept_even_when_something_was_written_after_it(store: 
     await keep_latest(store, [claim.thread_id])
     assert await newest(store, claim.thread_id) == "c2"
     assert await ids(store, claim.thread_id) == ["c2"]
-
-
-@pytest.mark.parametrize("ns", ["", "sub"])
-async def test_a_thread_that_needs_its_ancestors_keeps_them(store: Store, ns: str) -> None:
-    thread_id = await stepped(store, "c1", "c2")
-    marked = {"counters_since_delta_snapshot": {"messages": 3}}
-    await put_all(
-        store, thread_id, checkpoint("d1", ns=ns), checkpoint("d2", ns=ns, metadata=marked)
-    )
-    before = await dump(store, thread_id)
-    await keep_latest(store, [thread_id])
-    assert await dump(store, thread_id) == before
 
 
 async def test_a_kept_thread_goes_on_where_it_was(store: Store) -> None:

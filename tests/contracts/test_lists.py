@@ -8,7 +8,6 @@ from graph.errors import Unavailable
 from graph.runtime.models import Ending, ItemRow, Rows, Span, Stored
 from graph.runtime.ports import Store
 from graph.runtime.retention import keep_latest
-from graph.runtime.retention import keep_latest
 from tests.contracts.builders import (
     OWNER,
     checkpoint,

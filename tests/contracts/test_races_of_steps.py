@@ -127,8 +127,8 @@ async def test_a_claim_during_an_advance_gets_the_next_step_whole_or_not_yet(lab
             rival.claim(StepJob(claim.thread_id, 1), lease=60),
         )
         assert advanced == Advanced(StepJob(claim.thread_id, 1))
-        if isinstance(answer, Refusal):
-            assert answer.verdict is Verdict.EARLY
+        if isinstance(answer, Refusal):  # BUSY: it came in the very moment of the look
+            assert answer.verdict in (Verdict.EARLY, Verdict.BUSY)
         else:
             assert plain(answer.stored) == plain(await lab.store.load(claim.thread_id, "", "c1"))
 

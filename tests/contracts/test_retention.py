@@ -1,13 +1,12 @@
 """How much of a thread's history is kept: what the walk finds, what thinning drops."""
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from graph.adapters.memory import MemoryStore
-from graph.runtime.models import Assistant, CheckpointRow, Ending, Rows, StepJob
+from graph.runtime.models import Assistant, CheckpointRow, Ending, Rows, StepJob, Thinned
 from graph.runtime.ports import Store
 from graph.runtime.retention import LATEST
 from tests.contracts.builders import (
@@ -179,12 +178,11 @@ async def test_ancestors_stay_back_to_the_last_snapshot(store: Store, ns: str, k
 async def test_no_more_goes_at_once_than_allowed_and_the_rest_is_told(store: Store) -> None:
     thread_id = await stepped(store, "c1", "c2", "c3", "c4")
     first = await store.thin({thread_id: "1"}, limit=2)
-    assert (first.dropped, first.rest) == (2, {thread_id})
+    assert first == Thinned(2, frozenset({thread_id}))
     assert await ids(store, thread_id) == ["c4", "c1"]
     assert await worn(store, "1") == {thread_id: "1"}
-    second = await store.thin({thread_id: "1"}, limit=2)
-    assert (second.dropped, second.rest) == (1, set())
-    assert await store.thin({thread_id: "1"}, limit=2) == replace(second, dropped=0)
+    assert await store.thin({thread_id: "1"}, limit=2) == Thinned(1)
+    assert await store.thin({thread_id: "1"}, limit=2) == Thinned()
     assert await worn(store, "1") == {}
 
 
@@ -196,7 +194,7 @@ async def test_a_thread_that_a_run_or_an_edit_is_at_is_left_alone(store: Store) 
     await store.hold(edited, OWNER, lease=60)
     assert await worn(store, "1") == {}
     done = await store.thin(dict.fromkeys((busy, edited, queued), "1"), limit=100)
-    assert (done.dropped, done.rest) == (0, set())
+    assert done == Thinned()
     for thread_id in (busy, edited, queued):
         assert await ids(store, thread_id) == ["c2", "c1"]
 
@@ -341,4 +339,6 @@ async def test_a_run_in_flight_is_not_disturbed(store: Store) -> None:
     await store.thin({thread_id: "1"}, limit=100)
     await store.advance(claim, step_to("c3", Ending.DONE))
     assert await thinned(store, thread_id, "2") == ["c3", "c2"]
-    assert run_of(claim).run_id in {r.run_id for r in await store.runs_by_id([run_of(claim).run_id])}
+    assert run_of(claim).run_id in {
+        r.run_id for r in await store.runs_by_id([run_of(claim).run_id])
+    }

@@ -23,7 +23,7 @@ from tests.contracts.builders import (
 
 async def test_each_is_active_on_a_thread_of_its_own(store: Store) -> None:
     new = [
-        a_run(thread_name(), thread_ttl=60.0, thread_metadata={"stateless": True}),
+        a_run(thread_name(), thread_ttl=(60.0, "delete"), thread_metadata={"stateless": True}),
         a_run(thread_name(), metadata={"k": 1}),
     ]
     created = await store.create_alone(new)
@@ -41,7 +41,7 @@ async def test_each_is_active_on_a_thread_of_its_own(store: Store) -> None:
 
 
 async def test_the_thread_outlives_its_run_by_its_ttl(store: Store) -> None:
-    new = a_run(thread_name(), thread_ttl=60.0)
+    new = a_run(thread_name(), thread_ttl=(60.0, "delete"))
     [created] = await store.create_alone([new])
     assert created.job is not None
     later = datetime.now(UTC) + timedelta(minutes=61)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -189,7 +190,7 @@ async def test_a_bucket_that_is_full_again_is_as_good_as_none(store: Store) -> N
 
 
 async def test_the_backlog_counts_what_waits_for_the_sweep_up_to_a_bound(store: Store) -> None:
-    rest = {"grace": 60.0, "older_than": HOUR, "limit": 2}
+    rest: dict[str, Any] = {"grace": 60.0, "older_than": HOUR, "limit": 2}
     before = await store.backlog(**rest)
     assert before.overdue_steps == before.expired_threads == before.ended_runs == 0
     await started(store)

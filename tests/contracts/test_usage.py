@@ -105,3 +105,29 @@ async def test_charging_leaves_the_claim_of_another_alone(store: Store) -> None:
     holder = await take(store, job)
     await store.charge(stale, [a_call()])
     assert (await store.advance(holder, step_to("c1"))).next_job == StepJob(job.thread_id, 1)
+
+
+def a_tool_call() -> Spent:
+    return Spent(str(uuid.uuid4()), "use_tool", "tool:calculate", 0, 0, 0, Decimal(0), 3)
+
+
+async def test_calls_of_tools_are_counted_apart_from_calls_of_models(store: Store) -> None:
+    run, job = await started(store)
+    claim = await take(store, job)
+    await store.advance(claim, step_to("c1", spent=(a_call(), a_tool_call(), a_tool_call())))
+    claim = await take(store, StepJob(job.thread_id, 1))
+    both = Totals(1, 1000, Decimal("0.000140"), 2)
+    assert claim.run is not None
+    assert (claim.run.spent, claim.spent) == (both, both)
+    await store.advance(claim, step_to("c2", Ending.DONE, spent=(a_tool_call(),)))
+    three = Totals(1, 1000, Decimal("0.000140"), 3)
+    assert await spent(store, job.thread_id, run.run_id) == (three, three)
+
+
+async def test_a_tool_that_a_lost_claim_called_is_charged_once(store: Store) -> None:
+    claim, call = await claimed(store), a_tool_call()
+    assert claim.run is not None
+    for _ in range(2):
+        await store.charge(claim, [call])
+    once = Totals(tool_calls=1)
+    assert await spent(store, claim.thread_id, claim.run.run_id) == (once, once)

@@ -100,7 +100,7 @@ def deploy(it: Account, tools: Toolbox, folder: Path, *, direct: str, proxied: s
     (found,) = stack.describe_stacks(StackName=STACK)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
     listed = stack.describe_stack_resources(StackName=STACK)["StackResources"]
-    resources = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed}
+    resources = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in listed}
     it.after(it, outputs)
     invoke(it, outputs["MigrateFunctionName"], {})
     keys = it.client("apigateway").get_api_key(apiKey=resources["ApiApiKey"], includeValue=True)

@@ -1,6 +1,7 @@
 """An account of LocalStack 4.14 without Docker, and what it cannot do."""
 
 import contextlib
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ def localstack(tools: Toolbox, folder: Path) -> Iterator[Account]:
         "BATON_RUNTIME_PYTHON": str(tools.python),
         "BATON_RUNTIME_EMULATOR": str(tools.emulator),
     }
+    environments = folder / "environments"
+    environments.mkdir()
+    here["BATON_RUNTIME_PIDS"] = str(environments)
     settings = [f"{name}={value}" for name, value in here.items()]
     module = (tools.localstack, "-m", "localstack.runtime.main")
     command: Command = ["/usr/bin/env", "-i", *settings, *module]
@@ -42,7 +46,19 @@ def localstack(tools: Toolbox, folder: Path) -> Iterator[Account]:
         running.until(lambda: listens(port), seconds=90)
         path = "/_aws/execute-api/{api}/{stage}"
         url = f"http://127.0.0.1:{port}"
-        yield Account(url, path, websocket=False, before=with_simpler_alarms, after=as_it_is)
+        try:
+            yield Account(url, path, websocket=False, before=with_simpler_alarms, after=as_it_is)
+        finally:
+            end(environments, tools.emulator)
+
+
+def end(environments: Path, emulator: Path) -> None:
+    """End the emulators that are noted, each by its pid, if it is still one."""
+    for noted in environments.iterdir():
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{noted.name}/cmdline").read_bytes()
+            if command.startswith(bytes(emulator)):
+                os.kill(int(noted.name), signal.SIGTERM)
 
 
 def as_it_is(it: Account, outputs: dict[str, str]) -> None:

@@ -42,7 +42,10 @@ async def test_a_run_is_started_and_followed_over_a_websocket(deployed: Deployed
     """Frames go through the WebSocket API, events come by the notify queue and @connections."""
     url = deployed.account.endpoint.replace("http:", "ws:") + websocket_path(deployed.outputs)
     key = {"x-api-key": deployed.key}
-    async with deployed.sdk() as sdk, connect(url, additional_headers=key) as line:
+    async with (
+        deployed.sdk() as sdk,
+        connect(url, additional_headers=key, open_timeout=PATIENCE) as line,
+    ):
         thread = {"thread_id": (await sdk.threads.create())["thread_id"]}
         await line.send(json.dumps({"id": 1, "method": "subscription.subscribe", "params": thread}))
         asked = {**thread, "assistant_id": "steps", "input": INPUT}
@@ -52,8 +55,10 @@ async def test_a_run_is_started_and_followed_over_a_websocket(deployed: Deployed
         async with asyncio.timeout(PATIENCE):
             while not frames or frames[-1]["method"] != "lifecycle":
                 message = json.loads(await line.recv())
-                answers += [message["type"]] if "type" in message else []
-                frames += message.get("frames", [])
+                if message["type"] == "batch":
+                    frames += message["frames"]
+                else:
+                    answers.append(message["type"])
 
     assert answers == ["success", "success"]
     assert frames[-1]["params"]["data"]["event"] == "completed"

@@ -1,11 +1,19 @@
 """The agents' tools on a real Postgres: each effect once, and never another owner's data."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
+from pydantic import BaseModel
 
 from graph import PermanentFailure
+from graph.adapters.long_term import LongTermStore
+from graph.adapters.migrations import numbered
+from graph.adapters.postgres import Database
+from graph.adapters.store_config import store_config
 from graph.agents import chat, database, documents, memories, orders, outbox, triage
+from graph.agents.toolbox import Tool
 from graph.runtime.models import RunStatus
 from infra.local.messages import MessagesServer
 from tests.fixtures.crashing import CrashingDriver
@@ -16,6 +24,14 @@ from tests.fixtures.tables import Tables
 from tests.fixtures.tables import tables as tables
 
 BREACH = {"ticket": "We were hacked and data was stolen.", "sender": "bob@example.com"}
+
+
+@pytest.fixture
+async def memory(database_url: str) -> AsyncIterator[LongTermStore]:
+    """The long-term store through the proxy."""
+    store = LongTermStore(Database(database_url), store_config(None, lambda target: target))
+    yield store
+    await store.close()
 
 
 def say(text: str) -> dict[str, Any]:
@@ -35,7 +51,7 @@ async def test_chat_changes_an_order_once_though_every_step_crashes_and_every_me
     driven = CrashingDriver(chat.graph.compile(), deliveries=2)
     text = await answered(driven, "Cancel my order A-1001, it is late.")
     assert "A-1001 (kettle) is cancelled" in text
-    assert driven.crashes == 3
+    assert driven.crashes == 4
     changes = await tables.read("SELECT order_id, before, after FROM order_changes")
     assert changes == [("A-1001", "placed", "cancelled")]
     assert await tables.read("SELECT status FROM orders") == [("cancelled",)]
@@ -56,7 +72,8 @@ async def test_chat_changes_several_orders_at_once_each_under_its_own_key(
         for n in range(5)
     ]
     asked = {"content": blocks, "stop_reason": "tool_use"}
-    scripted += [asked, asked, "All returned.", "All returned."]
+    route = {"topic": "orders"}
+    scripted += [route, route, asked, asked, "All returned.", "All returned."]
     driven = CrashingDriver(chat.graph.compile(), deliveries=2)
     assert await answered(driven, "Return all five.") == "All returned."
     changes = await tables.read("SELECT order_id FROM order_changes ORDER BY order_id")
@@ -77,16 +94,37 @@ async def test_chat_looks_orders_up_and_finds_none_of_somebody_else(
 
 
 async def test_chat_remembers_over_threads_for_one_owner(
-    tables: Tables, offline: MessagesServer
+    tables: Tables, offline: MessagesServer, memory: LongTermStore
 ) -> None:
-    first = CrashingDriver(chat.graph.compile(), deliveries=2)
+    first = CrashingDriver(chat.graph.compile(), deliveries=2, long_term=memory)
     assert "I like tea" in await answered(first, "Remember that I like tea, not coffee.")
-    assert await tables.read("SELECT owner, fact FROM memories") == [
-        (OWNER, "Remember that I like tea, not coffee.")
+    assert await tables.read("SELECT prefix, value ->> 'text' FROM store") == [
+        (f"@{OWNER}.memories", "Remember that I like tea, not coffee.")
     ]
-    second = Driver(chat.graph.compile(), thread_id="later")
+    second = Driver(chat.graph.compile(), thread_id="later", long_term=memory)
     assert "tea, not coffee" in await answered(second, "Recall what I drink: tea or coffee")
-    assert await memories.recall("tea", 10, owner="mallory") == []
+    assert await memories.recall(memory.of("mallory"), "tea", 10) == []
+
+
+async def test_a_long_result_is_kept_for_its_thread_and_owner_and_forgotten_in_time(
+    tables: Tables, scripted: list[Any], memory: LongTermStore
+) -> None:
+    class Nothing(BaseModel):
+        """Say much."""
+
+    async def much(_: Nothing) -> str:
+        return "x" * 10_000
+
+    call = {"type": "tool_use", "id": "c1", "name": "much", "input": {}}
+    scripted += [{"content": [call], "stop_reason": "tool_use"}, "Much was said."] * 2
+    tool = Tool("much", Nothing, much, failed="No.")
+    graph = chat.build(tools=(tool,)).compile()
+    driven = Driver(graph, deliveries=2, long_term=memory)
+    assert await answered(driven, "Go on.") == "Much was said."
+    kept = "SELECT prefix, key, length(value ->> 'text'), ttl_minutes / 1440 FROM store"
+    assert await tables.read(kept) == [(f"@{OWNER}.tool_results.thread", "c1", 10_000, 30)]
+    assert await answered(driven, "Go on.") == "Much was said."
+    assert len(await tables.read(kept)) == 1
 
 
 async def test_chat_answers_from_the_documents(
@@ -120,15 +158,18 @@ async def test_triage_sends_what_is_approved_once_though_every_step_crashes(
     ]
 
 
-async def test_an_effect_key_writes_once_in_every_table(tables: Tables) -> None:
+async def test_an_effect_key_writes_once_in_every_table(
+    tables: Tables, memory: LongTermStore
+) -> None:
     await tables.order("A-1")
     for _ in range(2):
         await outbox.put("a@b", "Hi", owner="owner", effect_key="k")
-        await memories.remember("I like tea.", owner="owner", effect_key="k")
+        await memories.remember(memory.of("owner"), "I like tea.", key="k")
         changed = await orders.change("A-1", "cancelled", "r", owner="owner", effect_key="k")
         assert changed == orders.Order("A-1", "kettle", "cancelled")
-    for table in ("outbox", "memories", "order_changes"):
+    for table in ("outbox", "order_changes"):
         assert await tables.read(f"SELECT effect_key FROM {table}") == [("k",)]
+    assert await tables.read("SELECT key FROM store") == [("k",)]
 
 
 @pytest.mark.parametrize(
@@ -160,16 +201,32 @@ async def test_an_order_of_another_owner_does_not_exist(tables: Tables) -> None:
     assert await tables.read("SELECT * FROM order_changes") == []
 
 
-async def test_what_shares_a_word_is_recalled_first_then_the_newest(tables: Tables) -> None:
+async def test_what_shares_a_word_is_recalled_first_then_the_newest(
+    tables: Tables, memory: LongTermStore
+) -> None:
+    mine = memory.of("owner")
     for n, fact in enumerate(["Likes tea.", "Lives in Oslo.", "Has a dog."]):
-        await memories.remember(fact, owner="owner", effect_key=str(n))
-    assert await memories.recall("which teas?", 2, owner="owner") == ["Likes tea.", "Has a dog."]
-    assert await memories.recall("", 1, owner="owner") == ["Has a dog."]
-    assert await memories.recall("'); --", 9, owner="owner") == [
+        await memories.remember(mine, fact, key=str(n))
+    assert await memories.recall(mine, "which teas?", 2) == ["Likes tea.", "Has a dog."]
+    assert await memories.recall(mine, "", 1) == ["Has a dog."]
+    assert await memories.recall(mine, "'); --", 9) == [
         "Has a dog.",
         "Lives in Oslo.",
         "Likes tea.",
     ]
+
+
+@pytest.mark.parametrize("owner", ["default", "ann@example.com", "Jörg / 100%", "a.b~c-d_e"])
+async def test_what_an_older_baton_remembered_moves_to_the_long_term_store(
+    tables: Tables, memory: LongTermStore, owner: str
+) -> None:
+    facts = "INSERT INTO memories (effect_key, owner, fact) VALUES ('t:1:a', %s, 'Likes tea.')"
+    migration = next(file for file in numbered() if file.name.startswith("0014"))
+    copy = migration.read_text().partition("INSERT INTO store")
+    async with await psycopg.AsyncConnection.connect(tables.url) as connection:
+        await connection.execute(facts, [owner])
+        await connection.execute("".join(copy[1:]).encode())
+    assert await memories.recall(memory.of(owner), "", 5) == ["Likes tea."]
 
 
 async def test_a_missing_database_ends_the_run_clearly(

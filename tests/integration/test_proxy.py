@@ -137,7 +137,7 @@ async def test_a_connection_that_dies_under_a_statement_is_unavailable_then_repl
 
 def test_no_statement_pins_a_proxied_session() -> None:
     pins = re.compile(r"\b(SET|set_config|PREPARE|LISTEN|nextval|TEMP|pg_advisory\w*|CURSOR)\b")
-    for name, text in queries().items():
+    for name, (text, _) in queries().items():
         statement = re.sub(r"\bUPDATE\b.*?\bSET\b", "", text, flags=re.DOTALL)
         assert not pins.search(statement), name
         assert len(text) < 16_000, name

@@ -295,8 +295,8 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"checkpoint_id": str(uuid4())}, NotFoundError, "checkpoint"),
     ({"checkpoint_id": "newest"}, UnprocessableEntityError, "checkpoint_id"),
     ({"command": {"resume": "yes"}}, ConflictError, "nothing to resume"),
-    ({"multitask_strategy": "rollback"}, UnprocessableEntityError, "not available yet"),
-    ({"webhook": "http://example.com"}, UnprocessableEntityError, "not available yet"),
+    ({"multitask_strategy": "merge"}, UnprocessableEntityError, "multitask_strategy"),
+    ({"webhook": "http://example.com"}, UnprocessableEntityError, "no notify queue"),
     ({"input": {"log": ["\0"]}}, UnprocessableEntityError, "NUL"),
 ]
 

@@ -65,6 +65,24 @@ async def test_a_thread_runs_and_its_data_survives_a_restart(open_folder: Path, 
         assert await state_of(stack.url, thread_id) == values
 
 
+async def test_a_run_whose_client_follows_it_is_stepped_by_the_api_itself(
+    open_folder: Path,
+) -> None:
+    inline = {key: value for key, value in ENVIRON.items() if key != "BATON_LINE_SECONDS"}
+    async with stack_on(open_folder, environ=inline) as stack, get_client(url=stack.url) as client:
+        (api,) = [one["pid"] for one in processes(open_folder) if one["name"] == "api"]
+        thread_id, waited = await count_to_three(stack.url)
+        stream = client.runs.stream(thread_id, "counter", input={"counted": [], "pids": []})
+        *_, last, end = [part async for part in stream]
+        background = await client.runs.create(thread_id, "counter", input={})
+        values: Any = await client.runs.join(thread_id, background["run_id"])
+        workers = {worker.pid for worker in stack.workers}
+
+    assert (set(waited["pids"]), end.event) == ({api}, "end")
+    assert last.data["pids"] == [api] * 6
+    assert set(values["pids"][6:]) <= workers
+
+
 class Twice:
     """A source that delivers every message a second time."""
 

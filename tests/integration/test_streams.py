@@ -174,7 +174,6 @@ async def test_what_cannot_be_streamed_is_said_so(stack: Stack) -> None:
     runs, thread_id = stack.sdk.runs, await stack.thread()
     run = await runs.create(thread_id, "steps", input=INPUT)
     for asked, error, detail in (
-        (runs.stream(thread_id, "steps", stream_mode="events"), UnprocessableEntityError, "again"),
         (runs.stream(thread_id, "steps", stream_mode="all"), UnprocessableEntityError, "values"),
         (runs.join_stream(thread_id, thread_id), NotFoundError, "does not exist"),
         (
@@ -357,3 +356,73 @@ async def test_a_long_run_through_segments_and_broken_connections(
     count = len(seen.ids)
     print(f"{count} events in {seconds} s through {SEGMENT} s segments, {seen.drops} drops")
     assert seen.drops >= 2
+
+
+@pytest.mark.parametrize("how", ["wait", "join"])
+@pytest.mark.parametrize(("cancels", "status"), [(True, "interrupted"), (False, "success")])
+async def test_what_becomes_of_a_run_whose_client_stops_waiting(
+    stack: Stack, how: str, cancels: bool, status: str
+) -> None:
+    offer(stack, ticking=ticking(4, 0.2))
+    runs, thread_id = stack.sdk.runs, await stack.thread()
+    path = f"{stack.url}/threads/{thread_id}/runs"
+    asked: Any = {"assistant_id": "ticking", "input": {"log": []}}
+    async with httpx.AsyncClient() as client:
+        if how == "wait":
+            body = {**asked, "on_disconnect": "cancel" if cancels else "continue"}
+            opened = client.stream("POST", f"{path}/wait", json=body)
+        else:
+            run_id = (await client.post(path, json=asked)).json()["run_id"]
+            told = {"cancel_on_disconnect": cancels}
+            opened = client.stream("GET", f"{path}/{run_id}/join", params=told)
+        async with opened as answer:  # and left again
+            run_id = answer.headers["content-location"].rpartition("/")[2]
+
+    async with asyncio.timeout(10):
+        await runs.join(thread_id, run_id)
+    assert (await runs.get(thread_id, run_id))["status"] == status
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["by workers", "where its client waits"])
+async def test_an_open_line_that_ends_in_time_is_taken_up_again(
+    store: PostgresStore, inline: bool
+) -> None:
+    limits = {"line_seconds": 600.0, "line_lease": 5.0} if inline else {}
+    async with following(store, stream_seconds=0.5, **limits) as stack:
+        seen = await followed(stack, ticks=40, pace=0.05, drop_every=60)
+        assert seen.drops == 0
+
+
+async def test_nothing_is_lost_when_the_run_ends_as_its_line_does(store: PostgresStore) -> None:
+    async with following(store, stream_seconds=0.3) as stack:
+        offer(stack, ticking=ticking(1, 0.6))
+        modes = ["values", "custom"]
+        asked = {"assistant_id": "ticking", "input": {"log": []}, "stream_mode": modes}
+        async with httpx.AsyncClient(base_url=stack.url) as client:
+            path = f"/threads/{await stack.thread()}/runs"
+            first = await client.post(f"{path}/stream", json=asked)
+            where = first.headers["location"]
+            await stack.sdk.runs.join(path.split("/")[2], where.split("/")[-2])
+            check = await client.get(where.removesuffix("/stream"))
+            ids = [line[4:] for line in first.text.splitlines() if line.startswith("id: ")]
+            rest = await client.get(where, headers={"Last-Event-ID": (ids or ["-1"])[-1]})
+    assert "event: end" not in first.text
+    assert check.json()["status"] == "running"  # so that clients come for the rest
+    assert "tick 0" in rest.text
+    assert "event: end" in rest.text
+
+
+async def test_a_line_without_an_event_says_at_least_who_it_is(store: PostgresStore) -> None:
+    async with following(store, stream_seconds=0.1) as stack:
+        offer(stack, ticking=ticking(1, 1.0))
+        thread_id = await stack.thread()
+        run = await stack.sdk.runs.create(thread_id, "ticking", input={"log": []})
+        path = f"{stack.url}/threads/{thread_id}"
+        async with httpx.AsyncClient() as client:
+            at = {"Last-Event-ID": "999"}
+            one = await client.get(f"{path}/runs/{run['run_id']}/stream", headers=at)
+            all_of_it = await client.get(f"{path}/stream", headers={"Last-Event-ID": "999-0"})
+    for text in (one.text, all_of_it.text):
+        assert [line for line in text.splitlines() if line.startswith("event")] == [
+            "event: metadata"
+        ]

@@ -64,6 +64,8 @@ OWN: dict[tuple[str, str], Any] = {
     ("DELETE", "/store/items"): {"namespace": ["a"], "key": "k"},
     ("POST", "/store/items/search"): {"namespace_prefix": ["a"]},
     ("POST", "/store/namespaces"): {},
+    ("POST", "/mcp"): {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+    ("GET", "/.well-known/agent-card.json"): None,
 }
 # As /runs, and then they wait for a worker.
 WAITING = {("POST", "/runs/wait"), ("POST", "/runs/stream")}

@@ -1,5 +1,8 @@
 """Budgets: a run stops within one call of its ceiling, and a person may raise it."""
 
+import asyncio
+import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +17,7 @@ from graph.errors import BadInput
 from graph.llm import claude
 from graph.runtime.models import NewRun, Run, RunStatus, ThreadStatus
 from graph.runtime.runs import start_run
+from graph.runtime.threads import Place, read_state
 from graph.usage import Totals
 from infra.local import message_format, messages
 from infra.local.messages import MessagesServer
@@ -34,11 +38,11 @@ class Server:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.usage = {"input_tokens": 100_000, "output_tokens": 5_000}
 
     def answer(self, call: message_format.Call) -> dict[str, Any]:
         self.calls += 1
-        usage = {"input_tokens": 100_000, "output_tokens": 5_000}
-        return message_format.answer(call) | {"model": "claude-haiku-5-5", "usage": usage}
+        return message_format.answer(call) | {"model": "claude-haiku-5-5", "usage": self.usage}
 
     @property
     def usd(self) -> Decimal:
@@ -87,7 +91,13 @@ async def test_the_question_says_what_was_spent_and_how_to_go_on(server: Server)
     await driven.run(GIVEN, **asking(usd=0.10))
     asked = await question(driven)
     assert asked["whose"] == "run"
-    assert asked["spent"] == {"usd": 0.1, "tokens": 840_000, "model_calls": 8, "steps": 8}
+    assert asked["spent"] == {
+        "usd": 0.1,
+        "tokens": 840_000,
+        "model_calls": 8,
+        "tool_calls": 0,
+        "steps": 8,
+    }
     assert asked["ceiling"] == {"usd": 0.1}
     assert asked["answer_with"] == {"raise_budget": {"usd": 0.2}}
 
@@ -164,9 +174,79 @@ async def test_what_lost_and_repeated_attempts_spent_counts(server: Server) -> N
 
     driven = CrashingDriver(for_ever())
     run = await driven.run(GIVEN, **asking(model_calls=3))
-    # A process that dies takes its notes with it; what is on record never exceeds the ceiling.
-    assert run.spent.calls == 3
-    assert server.calls == 3 + driven.crashes - 1
+    # What a process did that died is on record, at the most it can have cost.
+    assert run.spent.calls == server.calls == 3
+    assert driven.crashes == 2
+    lost = [call.spent.usd for call in driven.store.tables.calls if call.lost]
+    assert len(lost) == 2
+    assert run.spent.usd == COST + sum(usd or 0 for usd in lost)
+
+
+async def test_calls_at_once_pass_a_ceiling_by_no_more_than_one(server: Server) -> None:
+    async def work(state: Any) -> None:
+        await think(state)
+
+    built = StateGraph(MessagesState).add_node("work", work)
+    built.add_conditional_edges(START, lambda _: [Send("work", {})] * 40, ["work"])
+    server.usage = {"input_tokens": 30, "output_tokens": 15_000}
+    run = await Driver(built.compile()).run(GIVEN, **asking(usd=0.05))
+    assert run.status is RunStatus.INTERRUPTED
+    cost = Decimal("0.007503")
+    assert run.spent.usd == server.calls * cost
+    assert Decimal("0.05") <= run.spent.usd < Decimal("0.05") + cost
+
+
+async def test_calls_at_once_keep_to_a_number_of_calls(server: Server) -> None:
+    async def work(state: Any) -> None:
+        await asyncio.gather(*(think(state) for _ in range(9)))
+
+    graph = StateGraph(MessagesState).add_node("work", work).add_edge(START, "work").compile()
+    run = await Driver(graph).run(GIVEN, **asking(model_calls=4))
+    assert (run.status, server.calls) == (RunStatus.INTERRUPTED, 4)
+
+
+async def test_a_cheaper_model_is_asked_close_to_the_ceiling(
+    server: Server, offline: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATON_MODEL", "claude-sonnet-5-5")
+    monkeypatch.setenv("BATON_MODEL_CHEAPER", "claude-haiku-5-5")
+    driven = Driver(for_ever())
+    await driven.run(GIVEN, **asking(usd=0.10, cheaper_at=0.5))
+    assert [sent["model"] for sent in offline.received] == [
+        *["claude-sonnet-5-5"] * 4,  # 0.05 spent
+        *["claude-haiku-5-5"] * 4,
+    ]
+
+
+async def test_the_deployment_has_ceilings_for_runs_that_ask_for_none(server: Server) -> None:
+    driven = Driver(for_ever())
+    driven.rt = replace(driven.rt, budget={"model_calls": 2, "thread": {"tokens": 10**9}})
+    assert (await driven.run(GIVEN)).spent.calls == 2
+    assert (await driven.run(GIVEN, **asking(model_calls=3))).spent.calls == 3
+    assert (await driven.run(GIVEN, **asking(thread={"model_calls": 6}))).spent.calls == 1
+
+
+async def test_a_call_that_was_refused_leaves_nothing_on_record(
+    server: Server, offline: MessagesServer
+) -> None:
+    offline.fail_next(529)
+    driven = Driver(for_ever())
+    run = await driven.run(GIVEN, **asking(model_calls=2))
+    assert run.spent.calls == len(driven.store.tables.calls) == server.calls == 2
+
+
+async def test_the_question_stands_in_the_state_and_in_the_stream(server: Server) -> None:
+    driven = Driver(for_ever())
+    run = await driven.run(GIVEN, stream_mode=["updates"], **asking(model_calls=2))
+    asked = await question(driven)
+    state = await read_state(driven.rt, await driven.thread(), Place())
+    (task,) = state["tasks"]
+    assert task["name"] == "think"
+    assert [asking["value"] for asking in task["interrupts"]] == [asked]
+    assert state["interrupts"] == task["interrupts"]
+    told = [event for _, event in driven.store.tables.events[run.run_id]]
+    ((interrupt,),) = [json.loads(e.data)["__interrupt__"] for e in told if b"__inter" in e.data]
+    assert interrupt == task["interrupts"][0]
 
 
 async def test_calls_of_one_step_are_held_to_the_ceiling_one_by_one(server: Server) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from graph.adapters.postgres.queries import queries, query
+from graph.adapters.postgres.queries import calling, queries, query
 
 PROXIED = 16_000  # bytes; AWS's proxy pins a session for a longer text
 
@@ -20,11 +20,17 @@ def test_a_statement_is_whole_with_and_without_its_options(name: str) -> None:
 
 
 def test_an_option_is_there_only_when_its_parameter_says_something() -> None:
-    absent: list[dict[str, object]] = [{}, {"i_list": []}, {"i_list": None}]
+    absent: list[dict[str, object]] = [{}, {"undo": False}, {"undo": None}]
     for nothing in absent:
-        assert "INTO items" not in query("advance", nothing)
-    assert "INTO items" in query("advance", {"i_list": [1]})
+        assert "FROM items" not in query("create_run", nothing)
+    assert "FROM items" in query("create_run", {"undo": True})
 
 
-def test_the_texts_of_a_step_that_appends_leave_room_for_what_it_appends() -> None:
-    assert len(query("claim", {})) + len(query("advance", {"i_list": [1]})) < 4_500
+def test_what_every_step_sends_leaves_room_for_what_it_appends() -> None:
+    given = ("thread_id", "fence", "steps", "c_id", "c_body", "i_list", "i_data")
+    assert calling("advance_1", given) == (
+        "SELECT * FROM advance_1(thread_id => %(thread_id)s, fence => %(fence)s, "
+        "steps => %(steps)s, c_id => %(c_id)s, c_body => %(c_body)s, i_list => %(i_list)s, "
+        "i_data => %(i_data)s)"
+    )
+    assert len(query("claim", {})) < 200

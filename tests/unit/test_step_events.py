@@ -263,8 +263,12 @@ async def test_a_worker_that_lost_its_claim_notices_when_it_tells() -> None:
 async def test_a_value_without_json_is_left_out_and_the_run_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    class Odd:
+        def model_dump(self) -> None:
+            raise ValueError("not now")
+
     def node(state: Notes) -> Notes:
-        get_stream_writer()(1 << 70)
+        get_stream_writer()(Odd())
         return {"log": ["done"]}
 
     driver = Driver(StateGraph(Notes).add_node("node", node).add_edge(START, "node").compile())

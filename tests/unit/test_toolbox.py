@@ -9,7 +9,7 @@ from langchain_core.messages import ToolMessage
 from pydantic import BaseModel, Field
 
 from graph import PermanentFailure, RetryLater
-from graph.agents import toolbox
+from graph.agents import long_results
 from graph.agents.toolbox import CannotDo, Tool, carry_out
 from graph.agents.tools import TOOLS
 
@@ -117,15 +117,15 @@ async def test_signals_are_not_swallowed(signal: Exception) -> None:
 
 
 async def test_a_long_result_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolbox, "RESULT", 5)
+    monkeypatch.setattr(long_results, "SHOWN", 5)
     assert (await use(tool(Station("Cold and wet").report))).content == (
-        "Cold \n(Cut at 5 characters.)"
+        "Cold \n(Cut at 5 of 12 characters.)"
     )
 
 
 def test_every_tool_tells_the_model_what_it_is_for_and_what_it_takes() -> None:
     specs = [tool.spec() for tool in TOOLS]
-    assert len({spec["name"] for spec in specs}) == len(specs) == 7
+    assert len({spec["name"] for spec in specs}) == len(specs) == 8
     for spec in specs:
         assert spec["description"]
         assert spec["input_schema"]["additionalProperties"] is False

@@ -196,7 +196,7 @@ async def test_the_api_tells_it(asked: str) -> None:
     driven = Driver(graph(noop))
     run = await driven.run(GIVEN)
     told = run_json(run) if asked == "runs" else await thread_json(driven.rt, await driven.thread())
-    assert told["usage"] == {"model_calls": 0, "tokens": 0, "usd": 0.0}
+    assert told["usage"] == {"model_calls": 0, "tool_calls": 0, "tokens": 0, "usd": 0.0}
 
 
 async def noop(state: MessagesState) -> None:

@@ -60,6 +60,7 @@ class MemoryRuns(MemoryTables):
         now = self.clock()
         created = []
         for each in new:
+            minutes, strategy = each.thread_ttl or (None, None)
             thread = Thread(
                 each.thread_id,
                 each.owner,
@@ -67,8 +68,8 @@ class MemoryRuns(MemoryTables):
                 created_at=now,
                 updated_at=now,
                 metadata={**deepcopy(each.thread_metadata), **each.belongs},
-                ttl_minutes=each.thread_ttl,
-                ttl_strategy="delete" if each.thread_ttl is not None else None,
+                ttl_minutes=minutes,
+                ttl_strategy=strategy,
             )
             row = self.tables.add_thread(thread)
             run = self._add(each, now)

@@ -72,6 +72,15 @@ class MemorySteps(MemoryTables):
             stored = Stored(replace(stored.row, body=b""), writes=stored.writes)
         return _claim(row, deepcopy(_to_go(run)), stored)
 
+    async def claim_all(
+        self,
+        jobs: Sequence[tuple[StepJob, str | None]],
+        *,
+        lease: float,
+        now: datetime | None = None,
+    ) -> list[Claim | Refusal]:
+        return [await self.claim(job, lease=lease, cached=c, now=now) for job, c in jobs]
+
     def _verdict(self, row: ThreadRow, seq: int, now: datetime) -> Verdict:
         thread = row.thread
         refusals = (

@@ -2,6 +2,7 @@
 
 from graph.adapters.memory.assistants import MemoryAssistants
 from graph.adapters.memory.calls import MemoryCalls
+from graph.adapters.memory.census import MemoryCensus
 from graph.adapters.memory.checkpoints import MemoryCheckpoints
 from graph.adapters.memory.crons import MemoryCrons
 from graph.adapters.memory.events import MemoryEvents
@@ -27,5 +28,6 @@ class MemoryStore(
     MemorySockets,
     MemoryKeys,
     MemoryCalls,
+    MemoryCensus,
 ):
     """A `Store` in one process: no method awaits inside, so each is atomic."""

@@ -2,6 +2,7 @@
 
 from graph.adapters.postgres.assistants import Assistants
 from graph.adapters.postgres.calls import Calls
+from graph.adapters.postgres.census import Counts
 from graph.adapters.postgres.checkpoints import CheckpointRows
 from graph.adapters.postgres.crons import Crons
 from graph.adapters.postgres.database import Database, Password
@@ -30,6 +31,7 @@ class PostgresStore(
     Sockets,
     Keys,
     Calls,
+    Counts,
 ):
     """Every statement of the store over one connection, opened on first use.
 

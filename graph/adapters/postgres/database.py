@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
-from graph.adapters.postgres.queries import query
+from graph.adapters.postgres.queries import calling, query
 from graph.errors import Unavailable
 from graph.timing import database_time
 
@@ -47,17 +47,25 @@ class Database:
 
     async def all(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
         """The rows of a statement; none for one that returns nothing."""
-        connection = await self.connection()
-        try:
-            with database_time():
-                cursor = await connection.execute(query(name, params), params, binary=True)
-                return await cursor.fetchall() if cursor.rownumber is not None else []
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise Unavailable(f"Postgres failed in {name}: {error}") from error
+        return await self._run(name, query(name, params), params)
 
     async def one(self, name: str, params: Mapping[str, Any]) -> DictRow | None:
         rows = await self.all(name, params)
         return rows[0] if rows else None
+
+    async def call(self, function: str, arguments: Mapping[str, Any]) -> list[DictRow]:
+        """The rows of a function of Postgres; arguments that are None are left out."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return await self._run(function, calling(function, tuple(given)), given)
+
+    async def _run(self, name: str, statement: str, params: Mapping[str, Any]) -> list[DictRow]:
+        connection = await self.connection()
+        try:
+            with database_time():
+                cursor = await connection.execute(statement, params, binary=True)
+                return await cursor.fetchall() if cursor.rownumber is not None else []
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise Unavailable(f"Postgres failed in {name}: {error}") from error
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Database"]:

@@ -35,7 +35,7 @@ def thread(row: Mapping[str, Any]) -> Thread:
         config=row["config"],
         interrupts=row["interrupts"],
         error=row["error"],
-        spent=Totals(row["calls"], row["tokens"], row["usd"]),
+        spent=Totals(row["calls"], row["tokens"], row["usd"], row["tool_calls"]),
         head=row["head"],
         seq=row["seq"],
         active_run_id=row["active_run_id"],
@@ -62,7 +62,7 @@ def run(row: Mapping[str, Any]) -> Run:
         stop_at=row["stop_at"],
         head=row["head"],
         error=row["error"],
-        spent=Totals(row["calls"], row["tokens"], row["usd"]),
+        spent=Totals(row["calls"], row["tokens"], row["usd"], row["tool_calls"]),
         ended_at=row.get("ended_at"),
         failures=row.get("failures", 0),
     )
@@ -133,7 +133,7 @@ def row_params(rows: Rows, *, run_id: str | None = None) -> dict[str, Any]:
         "w_channel": [w.channel for w in writes],
         "w_kind": [w.kind for w in writes],
         "w_data": [w.data for w in writes],
-        "writer": run_id,
+        "run_id": run_id,
     }
 
 
@@ -143,9 +143,9 @@ def _array(ids: Sequence[bytes]) -> str:
 
 
 def event_params(events: Sequence[Event]) -> dict[str, Any]:
-    """The parameters of the statements' `events` part."""
+    """The events' arguments of `tell` and advance_1."""
     names, data = [e.name for e in events], [e.data for e in events]
-    return {"telling": True, "e_name": names, "e_data": data}
+    return {"e_name": names, "e_data": data}
 
 
 def spent_params(spent: Sequence[Spent]) -> dict[str, Any]:

@@ -174,6 +174,7 @@ def _stored(new: NewRun) -> dict[str, Json]:
 
 
 def _alone(new: NewRun) -> Json:
+    minutes, strategy = new.thread_ttl or (None, None)
     return {
         **_stored(new),
         "belongs": {**new.thread_metadata, **new.belongs},
@@ -185,7 +186,8 @@ def _alone(new: NewRun) -> Json:
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
         "delay": new.delay,
-        "thread_ttl": new.thread_ttl,
+        "ttl_minutes": minutes,
+        "ttl_strategy": strategy,
     }
 
 

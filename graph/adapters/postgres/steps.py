@@ -1,6 +1,7 @@
 """The step protocol's statements."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,23 +49,30 @@ class Steps:
         cached: str | None = None,
         now: datetime | None = None,
     ) -> Claim | Refusal:
+        return (await self.claim_all([(job, cached)], lease=lease, now=now))[0]
+
+    async def claim_all(
+        self,
+        jobs: Sequence[tuple[StepJob, str | None]],
+        *,
+        lease: float,
+        now: datetime | None = None,
+    ) -> list[Claim | Refusal]:
         params = {
-            "thread_id": job.thread_id,
-            "seq": job.seq,
+            "threads": [job.thread_id for job, _ in jobs],
+            "seqs": [job.seq for job, _ in jobs],
+            "cached": [cached for _, cached in jobs],
             "lease": lease,
-            "cached": cached,
-            "now": now,
             "stopped": self.stopped,
+            "now": now,
         }
-        while True:
-            row = await self.db.one("claim", params)
-            if row is None:
-                return Refusal(Verdict.GONE)
-            if row["fence"] is None:
-                return self._refusal(job, row)
-            if not row["stale"]:
-                return _claim(job, row)
-            await self.db.all("give_back", {"thread_id": job.thread_id, "fence": row["fence"]})
+        rows = {row["place"]: row for row in await self.db.all("claim", params)}
+        return [self._answer(job, rows.get(place)) for place, (job, _) in enumerate(jobs, 1)]
+
+    def _answer(self, job: StepJob, row: Mapping[str, Any] | None) -> Claim | Refusal:
+        if row is None:
+            return Refusal(Verdict.GONE)
+        return self._refusal(job, row) if row["fence"] is None else _claim(job, row)
 
     def _refusal(self, job: StepJob, row: Mapping[str, Any]) -> Refusal:
         leased_for, due_in = (
@@ -81,7 +89,7 @@ class Steps:
             verdict = Verdict.ASLEEP
         elif self.stopped:
             verdict = Verdict.STOPPED
-        else:  # somebody claimed it in this very moment
+        else:  # it was claimed, or came, in this very moment
             verdict = Verdict.BUSY
         leased_for, due_in = max(leased_for, 0.0), max(due_in, 0.0)
         return Refusal(verdict, row["seq"], row["active"], leased_for, due_in, row["owner"])
@@ -115,24 +123,21 @@ class Steps:
             "input_applied": input_applied,
             **row_params(rows, run_id=claim.run.run_id if claim.run else None),
         }
-        if await self._kept("save", params) is None:
+        with _list_unforked(claim):
+            saved = await self.db.one("save", params)
+        if saved is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
 
     async def advance(self, claim: Claim, result: StepResult) -> Advanced:
-        row = await self._kept("advance", _result_params(claim, result))
-        if row is None:
+        with _list_unforked(claim):
+            rows = await self.db.call("advance_1", _result_params(claim, result))
+        if not rows:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
+        (row,) = rows
         if not row["active"]:
             return Advanced(None, watched=row["watched"])
-        job, delay = StepJob(claim.thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0)
+        job, delay = StepJob(claim.thread_id, row["next_seq"]), max(row["due_in"] or 0.0, 0.0)
         return Advanced(job, delay, row["watched"])
-
-    async def _kept(self, name: str, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The row of a statement that stores a step; raises Unavailable when a list went on."""
-        try:
-            return await self.db.one(name, params)
-        except UniqueViolation as error:
-            raise Unavailable(f"items of {params['thread_id']} are there already") from error
 
     async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
         params = {
@@ -145,22 +150,26 @@ class Steps:
         await self.db.all("charge", params)
 
 
+@contextlib.contextmanager
+def _list_unforked(claim: Claim) -> Iterator[None]:
+    """A list that somebody else went on with is read anew: the message comes again."""
+    try:
+        yield
+    except UniqueViolation as error:
+        raise Unavailable(f"items of {claim.thread_id} are there already") from error
+
+
 def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
-    """The parameters that save a step's result."""
+    """The arguments of advance_1."""
     ending = result.ending
     ends = claim.run is not None and ending.ends_run
     failures = result.failures_after(claim.run)
     edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
-    params = {
+    params: dict[str, Any] = {
         "thread_id": claim.thread_id,
         "fence": claim.fence,
         "steps": int(claim.run is not None and ending.completes_step),
         "ends": ends,
-        "settles": ends or claim.run is None,
-        "moves_run": ends
-        or result.spent
-        or failures is not None
-        or not (claim.run and claim.run.input_applied),
         "failures": failures,
         "run_id": claim.run.run_id if claim.run else None,
         "run_status": ending.run_status,
@@ -173,12 +182,12 @@ def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
         "error": Jsonb(result.error) if result.error else None,
         "input_applied": result.input_applied,
         "stop_at": result.stop_at,
-        "told": len(result.events or ()),
         "owner": claim.owner,
         "seq": claim.seq,
-        **spent_params(result.spent),
-        **row_params(result.rows, run_id=claim.run.run_id if claim.run else None),
+        **{name: given for name, given in row_params(result.rows).items() if given},
     }
+    if result.spent:
+        params |= spent_params(result.spent)
     return params if result.events is None else params | event_params(result.events)
 
 
@@ -200,6 +209,8 @@ def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
         head=row["thread_head"],
         run=run(run_row),
         stored=stored(row),
-        spent=Totals(row["thread_calls"], row["thread_tokens"], row["thread_usd"]),
+        spent=Totals(
+            row["thread_calls"], row["thread_tokens"], row["thread_usd"], row["thread_tool_calls"]
+        ),
         told=row["told"],
     )

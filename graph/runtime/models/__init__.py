@@ -1,6 +1,7 @@
 """The engine's nouns: threads, runs, claims and what a step leaves behind."""
 
 from graph.runtime.models.assistants import Assistant, AssistantChange, AssistantQuery
+from graph.runtime.models.census import Census
 from graph.runtime.models.crons import Cron, CronQuery, Firing
 from graph.runtime.models.events import SKIPPED, Event
 from graph.runtime.models.graphs import Upkeep
@@ -47,6 +48,7 @@ __all__ = [
     "AssistantQuery",
     "Backlog",
     "BlobRow",
+    "Census",
     "CheckpointRow",
     "Claim",
     "Connected",

@@ -66,8 +66,8 @@ class NewRun:
     request_hash: str | None = None  # tells a repeated request from a reused key
     delay: float = 0.0  # seconds before its first step, if it need not wait for its turn
     if_match: str | None = None  # the checkpoint that its thread's state must be at
-    # Of a thread that is made for it: how long it outlives the run, in minutes, and its metadata.
-    thread_ttl: float | None = None
+    # Of a thread that is made for it: its TTL (minutes, strategy), and its metadata.
+    thread_ttl: tuple[float, str] | None = None
     thread_metadata: Json = field(default_factory=dict)
 
     @property

@@ -106,6 +106,7 @@ class StepResult:
     ending: Ending
     rows: Rows = field(default_factory=Rows)
     head: str | None = None  # newest root checkpoint, None if the step made none
+    ran_from: str | None = None  # the checkpoint that its tasks started from
     input_applied: bool = False
     stop_at: int | None = None
     interrupts: Json = field(default_factory=dict)

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from graph.calls import CallStore
 from graph.runtime.ports.assistants import AssistantStore
+from graph.runtime.ports.census import CensusStore
 from graph.runtime.ports.checkpoints import CheckpointStore
 from graph.runtime.ports.crons import CronStore
 from graph.runtime.ports.events import EventStore
@@ -22,6 +23,7 @@ from graph.runtime.ports.webhooks import Post, WebhookStore
 
 __all__ = [
     "AssistantStore",
+    "CensusStore",
     "CheckpointStore",
     "CronStore",
     "EventStore",
@@ -57,6 +59,7 @@ class Store(
     KeyStore,
     QuotaStore,
     CallStore,
+    CensusStore,
     Protocol,
 ):
     """All of it, as Postgres and the memory double offer it."""

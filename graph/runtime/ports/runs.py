@@ -25,7 +25,7 @@ class RunStore(Protocol):
     async def create_alone(self, new: Sequence[NewRun]) -> list[Created]:
         """Accept runs of one owner, each on a thread that is made for it: all of them or none.
 
-        The thread goes `thread_ttl` minutes after the run's end. Raises Conflict when an
+        The thread gets `thread_ttl`, which begins with the run's end. Raises Conflict when an
         Idempotency-Key came with another body.
         """
         ...

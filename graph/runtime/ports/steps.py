@@ -25,6 +25,16 @@ class StepStore(Protocol):
         """
         ...
 
+    async def claim_all(
+        self,
+        jobs: Sequence[tuple[StepJob, str | None]],
+        *,
+        lease: float,
+        now: datetime | None = None,
+    ) -> list[Claim | Refusal]:
+        """`claim` for several steps, each with what is cached of its thread; in their order."""
+        ...
+
     async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
         """Take the lease of a thread no run is active on, to edit its state.
 

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -16,6 +17,7 @@ from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecu
 
 PYTHON = "BATON_RUNTIME_PYTHON"  # has the runtime client and boto3
 EMULATOR = "BATON_RUNTIME_EMULATOR"
+NOTED = "BATON_RUNTIME_PIDS"  # a folder with a file for each emulator that runs, named by its pid
 INVOKE = "2015-03-31/functions/function/invocations"
 PATIENCE = 30.0
 
@@ -51,12 +53,15 @@ class EmulatedExecutor(RuntimeExecutor):
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        self._noted = Path(os.environ[NOTED]) / str(self._process.pid)
+        self._noted.touch()  # LocalStack may be killed before it stops its environments
         _until_it_listens(self._address)
 
     def stop(self) -> None:
         """The emulator ends its runtime, which leads a process group of its own."""
         self._process.terminate()
         self._process.wait(10)
+        self._noted.unlink(missing_ok=True)
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         with self._one_at_a_time:

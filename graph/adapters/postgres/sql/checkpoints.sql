@@ -1,57 +1,14 @@
 -- Checkpoints, the blobs and items they refer to, and pending writes.
 
 -- part rows --
--- The part of a statement that stores checkpoints, blobs and writes for the thread in `mine`.
-new_checkpoints AS (
-    INSERT INTO checkpoints
-           (thread_id, ns, checkpoint_id, parent_id, written, place, metadata, blob_ids, body,
-            lists)
-    SELECT mine.thread_id, c.ns, c.id, c.parent_id, mine.written, c.place, c.metadata,
-           c.blob_ids::bytea[], c.body, c.lists
-      FROM mine, unnest(%(c_ns)s::text[], %(c_id)s::text[], %(c_parent)s::text[],
-                        %(c_metadata)s::jsonb[], %(c_blobs)s::text[], %(c_body)b::bytea[],
-                        %(c_lists)s::jsonb[])
-           WITH ORDINALITY AS c (ns, id, parent_id, metadata, blob_ids, body, lists, place)
-    ON CONFLICT DO NOTHING
-){new_blobs}{new_items}{new_writes}
-
--- part new_blobs if b_id --
-new_blobs AS (
-    INSERT INTO blobs (thread_id, blob_id, kind, data)
-    SELECT mine.thread_id, b.id, b.kind, b.data
-      FROM mine, unnest(%(b_id)b::bytea[], %(b_kind)s::text[], %(b_data)b::bytea[])
-           AS b (id, kind, data)
-    ON CONFLICT DO NOTHING
-)
-
--- part new_items if i_list --
--- Nobody else has gone on there: what is there already is a fork, and no update of it.
-new_items AS (
-    INSERT INTO items (thread_id, list_id, start, count, data)
-    SELECT mine.thread_id, i.list_id, i.start, i.count, i.data
-      FROM mine, unnest(%(i_list)s::bigint[], %(i_start)s::int[], %(i_count)s::int[],
-                        %(i_data)b::bytea[]) AS i (list_id, start, count, data)
-)
-
--- part new_writes if w_ns --
-new_writes AS (
-    INSERT INTO writes
-           (thread_id, ns, checkpoint_id, task_id, idx, task_path, channel, kind, data, run_id)
-    SELECT mine.thread_id, w.ns, w.checkpoint_id, w.task_id, w.idx, w.task_path, w.channel,
-           w.kind, w.data, %(writer)s
-      FROM mine, unnest(%(w_ns)s::text[], %(w_checkpoint)s::text[], %(w_task)s::text[],
-                        %(w_idx)s::int[], %(w_path)s::text[], %(w_channel)s::text[],
-                        %(w_kind)s::text[], %(w_data)b::bytea[])
-           AS w (ns, checkpoint_id, task_id, idx, task_path, channel, kind, data)
-    ON CONFLICT (thread_id, ns, checkpoint_id, task_id, idx) DO UPDATE
-       SET channel = excluded.channel, kind = excluded.kind, data = excluded.data,
-           run_id = excluded.run_id,
-           was_kind = CASE WHEN writes.run_id IS DISTINCT FROM excluded.run_id
-                           THEN writes.kind ELSE writes.was_kind END,
-           was_data = CASE WHEN writes.run_id IS DISTINCT FROM excluded.run_id
-                           THEN writes.data ELSE writes.was_data END
-     WHERE writes.idx < 0
-)
+-- The term that stores checkpoints, values and writes for the thread in `mine`.
+add_rows_1(mine.thread_id, mine.written, %(run_id)s,
+           %(c_ns)s::text[], %(c_id)s::text[], %(c_parent)s::text[], %(c_metadata)s::jsonb[],
+           %(c_blobs)s::text[], %(c_body)s::bytea[], %(c_lists)s::jsonb[],
+           %(b_id)s::bytea[], %(b_kind)s::text[], %(b_data)s::bytea[],
+           %(i_list)s::bigint[], %(i_start)s::int[], %(i_count)s::int[], %(i_data)s::bytea[],
+           %(w_ns)s::text[], %(w_checkpoint)s::text[], %(w_task)s::text[], %(w_idx)s::int[],
+           %(w_path)s::text[], %(w_channel)s::text[], %(w_kind)s::text[], %(w_data)s::bytea[])
 
 -- part checkpoint --
 -- The part of a statement that reads the checkpoint `c` with its values and pending writes.
@@ -132,8 +89,8 @@ WITH mine AS (
     INSERT INTO threads (thread_id, owner, head) VALUES (%(thread_id)s, '', %(head)s)
     ON CONFLICT (thread_id) DO UPDATE SET head = coalesce(%(head)s, threads.head)
     RETURNING thread_id, clock_timestamp() AS written
-), {rows}
-SELECT thread_id FROM mine;
+)
+SELECT {rows} FROM mine;
 
 -- delete_checkpoints --
 -- Drop a thread's checkpoints, or those that some runs made, and the values nobody refers to.

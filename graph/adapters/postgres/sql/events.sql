@@ -6,21 +6,10 @@ WITH mine AS (
     UPDATE threads SET events = events + %(told)s
      WHERE thread_id = %(thread_id)s AND fence = %(fence)s
     RETURNING events, events_kept, watched_until
-){events}
-SELECT coalesce(watched_until > clock_timestamp(), false) AS watched FROM mine;
-
--- part events if telling --
--- The part of a statement that stores the events of the thread in `mine`, instead of those that an
--- earlier attempt at its step told and died.
-unsaid AS (
-    DELETE FROM events e USING mine
-     WHERE e.run_id = %(run_id)s AND e.seq > mine.events_kept AND e.fence < %(fence)s
-), new_events AS (
-    INSERT INTO events (run_id, seq, fence, name, data)
-    SELECT %(run_id)s, mine.events - %(told)s + e.place, %(fence)s, e.name, e.data
-      FROM mine, unnest(%(e_name)s::text[], %(e_data)b::bytea[])
-           WITH ORDINALITY AS e (name, data, place)
 )
+SELECT coalesce(watched_until > clock_timestamp(), false) AS watched,
+       add_events_1(%(run_id)s, %(fence)s, events_kept, events, %(e_name)s, %(e_data)s)
+  FROM mine;
 
 -- heard --
 -- What runs told after a number each, and how they stand; runs that are gone are left out.

@@ -65,7 +65,7 @@ kept AS (
 WITH earlier AS (
     SELECT * FROM runs WHERE owner = %(owner)s AND idempotency_key = %(idempotency_key)s
 ), seen AS (
-    SELECT thread_id, updated_at, active_run_id IS NOT NULL AND %(displaces)s AS displaced,
+    SELECT thread_id, updated_at, fence, active_run_id IS NOT NULL AND %(displaces)s AS displaced,
            CASE WHEN active_run_id IS NOT NULL AND %(displaces)s
                 THEN array_prepend(active_run_id, queued) ELSE '{}' END AS ended,
            {left}
@@ -115,6 +115,7 @@ WITH earlier AS (
                 WHERE c.thread_id = t.thread_id AND c.ns = ''
                   AND c.checkpoint_id = %(checkpoint_id)s
                   AND NOT (%(undo)s AND coalesce(c.metadata ->> 'run_id' = ANY (seen.ended), false))))
+       AND (%(checkpoint_id)s::text IS NULL OR t.fence = seen.fence)  -- it may be gone: see thin
        AND NOT EXISTS (SELECT FROM earlier)
     RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.ended
 ), {undone}, run AS (
@@ -152,14 +153,15 @@ WITH earlier AS (
     SELECT * FROM jsonb_to_recordset(%(runs)s)
         AS a (run_id text, thread_id text, assistant_id text, graph_id text, metadata jsonb,
               belongs jsonb, payload jsonb, kwargs jsonb, multitask_strategy text,
-              idempotency_key text, request_hash text, delay float8, thread_ttl float8)
+              idempotency_key text, request_hash text, delay float8, ttl_minutes float8,
+              ttl_strategy text)
      WHERE NOT EXISTS (SELECT FROM earlier)
 ), made AS (
     INSERT INTO threads (thread_id, owner, metadata, status, rests_as, active_run_id, wake_at,
                          ttl_minutes, ttl_strategy)
     SELECT thread_id, %(owner)s, belongs, 'busy', 'idle', run_id,
            CASE WHEN delay > 0 THEN clock_timestamp() + make_interval(secs => delay) END,
-           thread_ttl, CASE WHEN thread_ttl IS NOT NULL THEN 'delete' END
+           ttl_minutes, ttl_strategy
       FROM asked
 ), run AS (
     INSERT INTO runs (run_id, thread_id, owner, assistant_id, graph_id, metadata, payload, kwargs,

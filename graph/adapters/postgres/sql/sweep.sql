@@ -143,7 +143,7 @@ WITH RECURSIVE clock AS (
       JOIN placed p ON (p.thread_id, p.ns, p.checkpoint_id) = (n.thread_id, n.ns, n.parent_id)
      WHERE n.delta
 ), excess AS (
-    SELECT thread_id, ns, checkpoint_id, age FROM placed
+    SELECT thread_id, ns, checkpoint_id, blob_ids, age FROM placed
      WHERE NOT EXISTS (SELECT FROM needed n
                         WHERE (n.thread_id, n.ns, n.checkpoint_id)
                             = (placed.thread_id, placed.ns, placed.checkpoint_id))
@@ -162,11 +162,13 @@ WITH RECURSIVE clock AS (
      WHERE NOT EXISTS (SELECT FROM doomed d
                         WHERE (d.thread_id, d.ns, d.checkpoint_id)
                             = (placed.thread_id, placed.ns, placed.checkpoint_id))
+), spare_blobs (thread_id, blob_id) AS (
+    SELECT thread_id, unnest(blob_ids) FROM doomed
+    EXCEPT
+    SELECT thread_id, unnest(blob_ids) FROM kept
 ), gone_blobs AS (
-    DELETE FROM blobs b
-     WHERE b.thread_id IN (SELECT thread_id FROM gone)
-       AND NOT EXISTS (SELECT FROM kept
-                        WHERE kept.thread_id = b.thread_id AND b.blob_id = ANY (kept.blob_ids))
+    DELETE FROM blobs b USING spare_blobs s
+     WHERE (b.thread_id, b.blob_id) = (s.thread_id, s.blob_id)
 ), {gone_items}
 UPDATE threads t
    SET fence = t.fence + 1,

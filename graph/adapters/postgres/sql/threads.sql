@@ -9,8 +9,8 @@ WITH mine AS (
             %(status)s, %(head)s, %(interrupts)s)
     ON CONFLICT DO NOTHING
     RETURNING *, clock_timestamp() AS written
-), {rows}
-SELECT * FROM mine;
+)
+SELECT mine.*, {rows} FROM mine;
 
 -- copy_thread --
 -- A copy of the thread as it is saved, at rest: no run goes on there. No row: there is no such thread.

@@ -1,0 +1,23 @@
+"""A tool's call as LangChain's callbacks are told of it: traces, and the stream mode `tools`."""
+
+import json
+from collections.abc import Awaitable
+
+from langchain_core.messages import ToolCall, ToolMessage
+from langchain_core.runnables.config import ensure_config, get_async_callback_manager_for_config
+
+
+async def announced(call: ToolCall, result: Awaitable[ToolMessage]) -> ToolMessage:
+    """The result of a call whose start and end are told; one that waits is told again later."""
+    name, args = call["name"], call["args"]
+    manager = get_async_callback_manager_for_config(ensure_config())
+    told = await manager.on_tool_start(
+        {"name": name}, json.dumps(args), name=name, inputs=args, tool_call_id=call["id"]
+    )
+    try:
+        message = await result
+    except Exception as error:
+        await told.on_tool_error(error)
+        raise
+    await told.on_tool_end(message)
+    return message

@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help demo dev test test-faults e2e e2e-localstack check bench schema build deploy lint-template format clean pgbouncer
+.PHONY: help browser demo dev test test-faults e2e e2e-localstack check bench schema build deploy lint-template format clean pgbouncer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,7 +19,7 @@ demo: .venv/.ready ## Run the research agent over HTTP, kill its worker, watch i
 dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is passed on)
 	@$(BIN)/baton dev $(ARGS)
 
-test: .venv/.ready pgbouncer ## Run all tests but e2e: unit, contracts, integration, short faults
+test: .venv/.ready pgbouncer browser ## Run all tests but e2e: unit, contracts, integration, short faults
 	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e --ignore=tests/e2e_localstack $(ARGS)
 
 test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
@@ -49,7 +49,7 @@ schema: .venv/.ready ## Write infra/schema.sql from the migrations
 	@$(BIN)/python -m infra.local.schema
 
 build: .venv/.ready ## Build dist/bundle, the artifact that template.yaml deploys
-	@$(BIN)/python -m infra.build.bundle
+	@$(BIN)/python -m infra.build.bundle $(ARGS)
 
 deploy: build ## Migrate and deploy an environment of samconfig.toml (ENV=dev)
 	@test -n "$(ENV)" || { echo "make: name the environment: make deploy ENV=dev" >&2; exit 1; }
@@ -104,3 +104,19 @@ pgbouncer:
 	[ "$$install" = false ] || { echo "make: installing pgbouncer"; $$install >/dev/null || true; }; \
 	command -v pgbouncer >/dev/null || { \
 	  echo "make: the tests need pgbouncer; install it with your system's package manager" >&2; exit 1; }
+
+# Node and Chromium, for the tests of the clients that run in them.
+browser:
+	@missing=; \
+	command -v npm >/dev/null || missing="nodejs npm"; \
+	command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || \
+	  command -v google-chrome >/dev/null || missing="$$missing chromium-headless-shell"; \
+	[ -n "$$missing" ] || exit 0; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+	  echo "make: installing $$missing"; \
+	  $$sudo apt-get update -qq >/dev/null || true; \
+	  if $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq $$missing >/dev/null; \
+	  then exit 0; fi; \
+	fi; \
+	echo "make: the tests need $$missing; install them with your system's package manager" >&2; exit 1

@@ -123,6 +123,10 @@ class CallStore(Protocol):
         """The calls without an answer are in no batch: they go into the next."""
         ...
 
+    async def forget_batch(self, batch_id: str) -> None:
+        """The batch is gone: its calls without an answer go into the next."""
+        ...
+
     async def open_batches(self) -> list[str]:
         """Batches with calls that have no answer yet."""
         ...

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from functions.api.answer_schema import PROBLEMS, WITHOUT_DOORS
 from functions.api.answers import answer
 from functions.api.edge import Api
-from functions.api.inside import detail, inside, needs
+from functions.api.inside import detail, inside, needs, segment
 from functions.api.limits import StrictRoute
 from functions.api.owner import Owner
 from graph.errors import NotFound
@@ -33,7 +33,7 @@ async def a2a(request: Request, api: Api, owner: Owner, assistant_id: str) -> Re
     from functions.api.a2a_tasks import Tasks  # noqa: PLC0415 - imports the same
 
     async with inside(request) as client:
-        assistant = await _said(client, "GET", f"/assistants/{assistant_id}")
+        assistant = await _said(client, "GET", f"/assistants/{segment(assistant_id)}")
     tasks = Tasks(api, request, assistant, owner)
     dispatcher = JsonRpcDispatcher(tasks, enable_v0_3_compat=True)
     found: Response = await dispatcher.handle_requests(request)
@@ -45,7 +45,8 @@ async def card(request: Request, assistant_id: str) -> Response:
     """What the agent is called, does, and speaks."""
     needs("a2a")
     async with inside(request) as api:
-        return answer(_card(request, await _said(api, "GET", f"/assistants/{assistant_id}")))
+        found = await _said(api, "GET", f"/assistants/{segment(assistant_id)}")
+    return answer(_card(request, found))
 
 
 @router.get(f"/{CARD}")

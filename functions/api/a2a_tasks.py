@@ -38,7 +38,7 @@ from orjson import dumps, loads
 
 from functions.api.edge import Edge
 from functions.api.following import segment_seconds
-from functions.api.inside import detail, inside
+from functions.api.inside import detail, inside, segment
 from graph.runtime.models import Json
 from graph.runtime.telling import Reading, told
 
@@ -123,7 +123,7 @@ class Tasks(RequestHandler):
             asked["input"] = await self._input(message)
             asked["if_not_exists"] = "create"
         key = {"Idempotency-Key": f"a2a {message.message_id}"[:255]}
-        answer = await self.api.post(f"/threads/{thread_id}/runs", json=asked, headers=key)
+        answer = await self.api.post(f"/threads/{segment(thread_id)}/runs", json=asked, headers=key)
         run: Json = _said(answer, InvalidParamsError)
         return run
 
@@ -146,7 +146,7 @@ class Tasks(RequestHandler):
 
     async def _run(self, task_id: str) -> Json:
         """The newest run of a task of this agent."""
-        first = _said(await self.api.get(f"/runs/{task_id}"), TaskNotFoundError)
+        first = _said(await self.api.get(f"/runs/{segment(task_id)}"), TaskNotFoundError)
         if first["assistant_id"] != self.assistant_id:
             raise TaskNotFoundError(f"task {task_id} is another agent's")
         page = await self.api.get(f"/threads/{first['thread_id']}/runs", params={"limit": FEW})

@@ -27,10 +27,46 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+NUMBER = {"type": "number"}
+TEXT = {"type": "string"}
+# What the data of events is that are Baton's own, or have something of its own.
+DATA: dict[str, dict[str, Any]] = {
+    "tools": {
+        "event": {"enum": ["tool-started", "tool-output-delta", "tool-finished", "tool-error"]},
+        "tool_call_id": TEXT,
+        "tool_name": TEXT,
+        "input": {"description": "Of tool-started."},
+        "delta": {"description": "Of tool-output-delta."},
+        "output": {"description": "Of tool-finished."},
+        "message": {**TEXT, "description": "Of tool-error."},
+        "ms": {**NUMBER, "description": "That the call took, of the two that end it."},
+    },
+    "progress": {
+        "step": {"type": "integer", "minimum": 1, "description": "Which one of the run it is."},
+        "of": {"type": ["integer", "null"], "description": "Its recursion_limit, if it has one."},
+        "node": {**TEXT, "description": "That reports how far it is."},
+        "percent": {**NUMBER, "minimum": 0, "maximum": 100},
+        "note": TEXT,
+    },
+}
 EVENT = {
     "type": "object",
-    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "properties": dict.fromkeys(("id", "event", "data"), TEXT),
     "required": ["event", "data"],
+    "allOf": [
+        {
+            "if": {"properties": {"event": {"pattern": rf"^{name}(\||$)"}}},
+            "then": {
+                "properties": {
+                    "data": {
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"type": "object", "properties": properties},
+                    }
+                }
+            },
+        }
+        for name, properties in DATA.items()
+    ],
 }
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {

@@ -13,6 +13,7 @@ from graph.runtime.models import Json
 Identify = Callable[[HTTPConnection], Awaitable[Caller]]
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+STREAM_EVENT = "stream.event"  # in a scope: as `aws.event`, where lines stay open
 
 
 async def anybody(request: HTTPConnection) -> Caller:  # noqa: ARG001
@@ -51,13 +52,19 @@ class ByClaims:
         self._claim = claim
 
     async def __call__(self, request: HTTPConnection) -> Caller:
-        claims = claims_of(request.scope.get("aws.event") or {})
+        claims = claims_of(event_of(request.scope))
         identity = claims.get("sub") or claims.get("principalId")
         if not identity:
             raise HTTPException(401, "no authorizer in front of this API says who asks", CHALLENGE)
         scopes = str(claims.get("scope") or "").split()
         user = User({**claims, "identity": str(identity), "permissions": scopes})
         return caller_of(user, self._claim)
+
+
+def event_of(scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What API Gateway told of this request; nothing where there is none in front."""
+    found: Mapping[str, Any] = scope.get("aws.event") or scope.get(STREAM_EVENT) or {}
+    return found
 
 
 def claims_of(event: Mapping[str, Any]) -> Json:

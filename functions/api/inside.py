@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from fastapi import Response
@@ -9,13 +10,15 @@ from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from functions.api.identify import STREAM_EVENT
+
 # Headers about a request itself; by any of the others somebody may tell who asks.
 ITS_OWN = (
     *("host", "connection", "content-length", "content-type", "content-encoding", "accept"),
     *("accept-encoding", "transfer-encoding", "origin", "prefer", "if-match", "last-event-id"),
     "idempotency-key",
 )
-GATEWAYS = ("aws.event", "aws.context")
+GATEWAYS = ("aws.event", "aws.context", STREAM_EVENT)
 
 
 def inside(request: HTTPConnection) -> httpx.AsyncClient:
@@ -32,6 +35,11 @@ def inside(request: HTTPConnection) -> httpx.AsyncClient:
         headers={name: value for name, value in request.headers.items() if name not in ITS_OWN},
         timeout=None,  # an answer takes as long as a run
     )
+
+
+def segment(text: str) -> str:
+    """A client's text as one part of a path, whatever is in it."""
+    return quote(text, safe="")
 
 
 def needs(package: str) -> None:

@@ -11,18 +11,24 @@ from fastapi import APIRouter, Request, Response
 from orjson import dumps
 
 from functions.api.answer_schema import PROBLEMS, WITHOUT_DOORS
-from functions.api.inside import Handled, detail, inside, needs
+from functions.api.inside import Handled, detail, inside, needs, segment
 from functions.api.limits import StrictRoute
 from graph.runtime.models import Json
 
 router = APIRouter(tags=["MCP"], route_class=StrictRoute, responses=PROBLEMS | WITHOUT_DOORS)
 
+REFUSED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "A notification was taken."},
+    400: {"description": "It is not JSON-RPC of a version that is spoken here."},
+    406: {"description": "The client takes neither JSON nor a stream."},
+    415: {"description": "It is not JSON."},
+}
 MOST = 1000  # tools: the oldest assistants
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 LONGEST_NAME = 128
 
 
-@router.post("/mcp")
+@router.post("/mcp", responses=REFUSED)
 async def mcp(request: Request) -> Response:
     """The Model Context Protocol: an assistant is a tool, a call of it a run without a thread."""
     needs("mcp")
@@ -83,7 +89,7 @@ class Tools:
         return named
 
     async def _input_schema(self, graph_id: str) -> Json:
-        schemas = await self._said("GET", f"/assistants/{graph_id}/schemas")
+        schemas = await self._said("GET", f"/assistants/{segment(graph_id)}/schemas")
         return schemas["input_schema"] or {}
 
     async def _said(self, method: str, path: str, **more: Any) -> Any:

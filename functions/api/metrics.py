@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from hmac import compare_digest
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
@@ -15,7 +16,7 @@ from graph.runtime.models import Backlog, Census
 router = APIRouter(tags=["Meta"], responses=PROBLEMS)
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
-DESCRIBED = {
+DESCRIBED: dict[int | str, Any] = {
     200: {"description": "Gauges.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 

@@ -102,7 +102,12 @@ class RunCreate(BaseModel):
     multitask_strategy: Strategy = "enqueue"
     if_not_exists: Literal["create", "reject"] = "reject"
     after_seconds: float = Field(0, ge=0, le=YEAR)
-    stream_mode: Annotated[list[Mode] | None, BeforeValidator(_as_list)] = None
+    stream_mode: Annotated[list[Mode] | None, BeforeValidator(_as_list)] = Field(
+        None,
+        description="What of the run is told, each as events of that name: LangGraph's modes, "
+        "`events` (LangChain's callbacks), `tools` (their calls, with milliseconds) and `progress` "
+        "(step n of a known maximum, and what nodes report).",
+    )
     stream_subgraphs: bool = False
     stream_resumable: bool = False
     webhook: str | None = Field(None, max_length=2048, description="POSTed to when it ends")

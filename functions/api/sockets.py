@@ -118,4 +118,4 @@ class _Visit:
                 await self._telling
 
 
-route = WebSocketRoute("/threads/{thread_id}/stream/events", thread_socket)
+route = WebSocketRoute("/threads/{thread_id:uuid}/stream/events", thread_socket)

@@ -8,6 +8,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from functions.api.identify import event_of
 from graph.timing import DATABASE, Stopwatch
 
 log = logging.getLogger("baton.api")
@@ -51,7 +52,7 @@ def _request_id(scope: Scope) -> str:
     sent = Headers(scope=scope).get("x-request-id", "")
     if SANE.fullmatch(sent):
         return sent
-    context = scope.get("aws.event", {}).get("requestContext", {})
+    context = event_of(scope).get("requestContext") or {}
     return str(context.get("requestId") or uuid4())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import BaseModel, ValidationError
 
@@ -24,7 +24,9 @@ async def decide(
         "description": inspect.getdoc(answer) or "",
         "input_schema": answer.model_json_schema(),
     }
-    said = await model.bind_tools([tool]).ainvoke(list(messages), {"tags": [TAG_NOSTREAM]})
+    # Some models refuse to be forced to call a tool: ask in words instead.
+    order = HumanMessage(f"Answer by calling the tool {answer.__name__}, once.")
+    said = await model.bind_tools([tool]).ainvoke([*messages, order], {"tags": [TAG_NOSTREAM]})
     for call in said.tool_calls if isinstance(said, AIMessage) else ():
         if call["name"] == answer.__name__:
             try:

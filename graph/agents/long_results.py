@@ -1,5 +1,7 @@
 """Long results of tools: the model is sent a part, and the whole is kept where it can read on."""
 
+from typing import Any
+
 from langgraph.config import get_config, get_store
 from langgraph.store.base import BaseStore
 
@@ -16,7 +18,8 @@ async def shortened(text: str, result_id: str) -> str:
     if store is None:
         return f"{text[:SHOWN]}\n(Cut at {SHOWN} of {len(text)} characters.)"
     kept = {"text": text[:KEPT]}
-    await store.aput(_namespace(), result_id, kept, index=False, ttl=DAYS * 24 * 60)
+    for_days: dict[str, Any] = {"ttl": DAYS * 24 * 60} if store.supports_ttl else {}
+    await store.aput(_namespace(), result_id, kept, index=False, **for_days)
     return _part(kept["text"], result_id, 0)
 
 

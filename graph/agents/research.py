@@ -145,7 +145,7 @@ def next_node(state: State, runtime: Runtime[Context]) -> Literal["search", "ask
 def ask(state: State) -> State:
     """Have a person say which notes to trust; an answer without a sense is asked for again."""
     conflict, *others = state["conflicts"]
-    answer = interrupt(sources.question(conflict, state["notes"], state["problem"]))
+    answer = interrupt(sources.question(conflict, state["notes"], state.get("problem", "")))
     try:
         rejected = sources.rejected(conflict, answer)
     except ValueError as error:
@@ -155,7 +155,7 @@ def ask(state: State) -> State:
         "weights": state["weights"] | rejected,
         # A note that is out conflicts with nothing any more.
         "conflicts": [c for c in others if not rejected.keys() & set(map(str, c["notes"]))],
-        "settled": [*state["settled"], conflict["notes"]],
+        "settled": [*state.get("settled", []), conflict["notes"]],
     }
 
 

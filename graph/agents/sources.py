@@ -48,7 +48,8 @@ def unsettled(
     return [
         conflict.model_dump()
         for conflict in found
-        if all(1 <= n <= notes for n in conflict.notes)
+        if len(set(conflict.notes)) > 1
+        and all(1 <= n <= notes for n in conflict.notes)
         and not any(set(conflict.notes) <= set(asked) for asked in settled)
     ]
 

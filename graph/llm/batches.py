@@ -15,6 +15,7 @@ from graph.calls import BatchCall, Caller
 from graph.effects import effect_key
 from graph.errors import PermanentFailure
 from graph.llm.router import call_of, model, node_name
+from graph.llm.settings import model_settings
 from graph.signals import RetryLater
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ async def answer_of_batch(step: Caller, request: dict[str, Any]) -> "Message":
     """The answer, if a batch has brought it; raises RetryLater when none has yet."""
     from anthropic.types import Message  # noqa: PLC0415 - thousands of modules
 
+    if model_settings().BATON_MODEL_PROVIDER == "bedrock":
+        raise PermanentFailure("`batch` needs Message Batches, which Bedrock has not: leave it out")
     plain = json.loads(json.dumps(request, default=lambda value: value.to_dict()))
     key = _key(step, plain)
     asked = await step.store.find_batch_call(key)

@@ -42,7 +42,7 @@ async def collect(store: CallStore) -> set[Waiting]:
             if asked:
                 woken |= await _send(store, asked)
             for batch_id in opened:
-                woken |= await _fetch(store, batch_id)
+                woken |= await _fetch_or_forget(store, batch_id)
             if unsure:
                 woken |= await _find(store)
     except (anthropic.APIError, PermanentFailure, TimeoutError):
@@ -74,6 +74,20 @@ async def _send(store: CallStore, calls: Sequence[BatchCall]) -> set[Waiting]:
         await store.batch_unsent(names)
         raise
     await store.batch_sent(names, batch.id)
+    return set()
+
+
+async def _fetch_or_forget(store: CallStore, batch_id: str) -> set[Waiting]:
+    """One batch holds none of the others back."""
+    import anthropic  # noqa: PLC0415
+
+    try:
+        return await _fetch(store, batch_id)
+    except anthropic.NotFoundError:
+        log.warning("a batch is gone", extra={"batch_id": batch_id})
+        await store.forget_batch(batch_id)
+    except anthropic.APIError:
+        log.warning("a batch has to wait", extra={"batch_id": batch_id}, exc_info=True)
     return set()
 
 

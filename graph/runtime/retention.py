@@ -53,8 +53,11 @@ def default_ttl(said: Any, minutes: float = 0.0) -> tuple[float, str] | None:
     return float(found), strategy
 
 
-async def keep_latest(store: CheckpointStore, thread_ids: Iterable[str]) -> None:
-    """Drop all history of these threads, whatever they keep; not while a run is active there."""
-    rest = frozenset(thread_ids)
+async def keep_latest(store: CheckpointStore, thread_ids: Iterable[str]) -> int:
+    """Drop all history of those of the threads that are at rest; how many they were."""
+    rest, done = frozenset(thread_ids), 0
     while rest:
-        rest = (await store.thin(dict.fromkeys(rest, LATEST), limit=AT_ONCE)).rest
+        thinned = await store.thin(dict.fromkeys(rest, LATEST), limit=AT_ONCE)
+        done += len(thinned.threads - thinned.rest)
+        rest = thinned.rest
+    return done

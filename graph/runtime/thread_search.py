@@ -43,8 +43,7 @@ async def prune_threads(
     if not keep_latest:
         return await rt.store.delete_threads(thread_ids, owner)
     idle = await rt.store.idle_threads(thread_ids, owner)
-    await retention.keep_latest(rt.store, idle)
-    return len(idle)
+    return await retention.keep_latest(rt.store, idle)
 
 
 async def _holding(

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -32,15 +32,18 @@ class Target:
     python: str  # its version, "3.13"
     platform: str | None  # as uv names it; None is this machine
     interpreter: str | None  # of that version, to compile with
+    extras: tuple[str, ...] = ()  # of pyproject.toml's optional dependencies
 
 
 @click.command()
 @click.option("--platform", type=click.Choice(["lambda", "local"]), default="lambda")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("dist/bundle"))
-def main(platform: str, out: Path) -> None:
+@click.option("--extra", multiple=True, help="Optional dependencies to take in, as `doors`.")
+def main(platform: str, out: Path, extra: tuple[str, ...]) -> None:
     """Build the bundle of the project in the working directory; exit with one line on failure."""
     project = Path.cwd()
     target = lambda_target() if platform == "lambda" else local_target()
+    target = replace(target, extras=extra)
     try:
         build(project, project / out, target)
     except (ValueError, OSError) as error:
@@ -114,6 +117,7 @@ def install_packages(project: Path, bundle: Path, target: Target) -> None:
     pruned = [flag for name in BROUGHT_BY_THE_RUNTIME for flag in ("--prune", name)]
     run(
         *(str(UV), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", *pruned),
+        *(f"--extra={name}" for name in target.extras),
         *("--output-file", str(locked)),
         cwd=project,
     )

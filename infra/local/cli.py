@@ -18,6 +18,7 @@ from infra.local.import_command import import_
 from infra.local.keys import keys
 from infra.local.replay_command import replay
 from infra.local.stack import Options, Stack
+from infra.local.types import types
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -62,6 +63,7 @@ def demo(documents: Path, question: str, data: Path) -> None:
 
 main.add_command(keys)
 main.add_command(cost)
+main.add_command(types)
 main.add_command(import_)
 main.add_command(replay)
 

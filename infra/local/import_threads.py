@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from langgraph.checkpoint.base import CheckpointTuple
+from psycopg.errors import UniqueViolation
 
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.postgres.imports import IMPORTED, IMPORTING, Imports
@@ -168,7 +169,10 @@ class Importer:
     async def _put(self, target: str, batch: _Batch) -> None:
         if batch.checkpoints:
             stored = len(batch.checkpoints)
-            await self.store.put(target, batch.taken())
+            try:
+                await self.store.put(target, batch.taken())
+            except UniqueViolation as error:
+                raise NotCopied("another import stores it: run this one again after it") from error
             self.say(stored)
 
     async def _read(self, thread_id: str, place: Place) -> CheckpointTuple:

@@ -1,6 +1,5 @@
 """How long a token is on its way from the model to the client, through a run on an open line."""
 
-import asyncio
 import time
 from contextlib import AsyncExitStack
 from statistics import quantiles
@@ -92,7 +91,7 @@ async def _direct(api: anthropic.AsyncAnthropic, model: TimedModel) -> float:
 
 async def _run(sdk: LangGraphClient, model: TimedModel) -> float:
     thread = await sdk.threads.create()
-    asked = {"messages": [{"role": "user", "content": QUESTION}]}
+    asked: Any = {"messages": [{"role": "user", "content": QUESTION}]}
     took = None
     parts = sdk.runs.stream(thread["thread_id"], "chat", input=asked, stream_mode="messages-tuple")
     async for part in parts:

@@ -63,6 +63,15 @@ async def test_a_batch_is_open_until_its_calls_are_answered(store: Store) -> Non
     assert await store.known_batches([batch_id]) == {batch_id}
 
 
+async def test_calls_of_a_batch_that_is_gone_are_sent_again(store: Store) -> None:
+    _, call = await asked(store)
+    assert await taken(store, call)
+    await store.batch_sent([call.key], "gone")
+    await store.forget_batch("gone")
+    assert "gone" not in await store.open_batches()
+    assert await taken(store, call)
+
+
 async def test_what_a_dead_sender_took_is_known_to_be_unsure(store: Store) -> None:
     _, call = await asked(store)
     assert await taken(store, call)

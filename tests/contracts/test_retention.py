@@ -1,6 +1,7 @@
 """How much of a thread's history is kept: what the walk finds, what thinning drops."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from graph.adapters.memory import MemoryStore
 from graph.runtime.models import Assistant, CheckpointRow, Ending, Rows, StepJob, Thinned
 from graph.runtime.ports import Store
-from graph.runtime.retention import LATEST
+from graph.runtime.retention import LATEST, keep_latest
 from tests.contracts.builders import (
     OWNER,
     STRANGER,
@@ -178,11 +179,13 @@ async def test_ancestors_stay_back_to_the_last_snapshot(store: Store, ns: str, k
 async def test_no_more_goes_at_once_than_allowed_and_the_rest_is_told(store: Store) -> None:
     thread_id = await stepped(store, "c1", "c2", "c3", "c4")
     first = await store.thin({thread_id: "1"}, limit=2)
-    assert first == Thinned(2, frozenset({thread_id}))
+    assert first == Thinned(frozenset({thread_id}), 2, frozenset({thread_id}))
     assert await ids(store, thread_id) == ["c4", "c1"]
     assert await worn(store, "1") == {thread_id: "1"}
-    assert await store.thin({thread_id: "1"}, limit=2) == Thinned(1)
-    assert await store.thin({thread_id: "1"}, limit=2) == Thinned()
+    assert await store.thin({thread_id: "1"}, limit=2) == replace(
+        first, dropped=1, rest=frozenset()
+    )
+    assert await store.thin({thread_id: "1"}, limit=2) == Thinned(frozenset({thread_id}))
     assert await worn(store, "1") == {}
 
 
@@ -342,3 +345,11 @@ async def test_a_run_in_flight_is_not_disturbed(store: Store) -> None:
     assert run_of(claim).run_id in {
         r.run_id for r in await store.runs_by_id([run_of(claim).run_id])
     }
+
+
+async def test_keeping_the_latest_tells_how_many_threads_it_could_take(store: Store) -> None:
+    idle, busy = await stepped(store, "c1", "c2"), await stepped(store, "c1", "c2")
+    await started(store, busy)
+    assert await keep_latest(store, [idle, busy, thread_name()]) == 1
+    assert (await ids(store, idle), await ids(store, busy)) == (["c2"], ["c2", "c1"])
+    assert await keep_latest(store, []) == 0

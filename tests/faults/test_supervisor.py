@@ -19,9 +19,11 @@ pytestmark = pytest.mark.fault
 
 PROJECT = Path(__file__).parents[2] / "langgraph.json"
 MODEL = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "BATON_MODEL")
-KILLS = 3
-PATIENCE = 120.0
-QUESTION = {"messages": [{"role": "user", "content": "How does a Fresnel lens bend light?"}]}
+KILLS = 2
+PATIENCE = 240.0
+QUESTION: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "How does a Fresnel lens bend light?"}]
+}
 
 
 async def test_a_team_whose_workers_are_killed_at_work_answers_all_the_same(
@@ -37,10 +39,10 @@ async def test_a_team_whose_workers_are_killed_at_work_answers_all_the_same(
         data=tmp_path / "data",
         queue="memory",
         environ={**environ, "BATON_MAX_ATTEMPTS": "1000"},
-        pace=Pace(batch_size=1, step_timeout=3.0, sweep_every=2.0),
+        pace=Pace(batch_size=1, step_timeout=12.0, sweep_every=2.0),
         offline_latency=0.3,  # a step lasts long enough to be killed in
     )
-    async with Stack(options) as up:
+    async with Stack(options, say=lambda who, line: print(who, line)) as up:
         await index_folder(direct_url, tmp_path / "documents")
         async with get_client(url=up.url) as client:
             thread = (await client.threads.create())["thread_id"]
@@ -66,7 +68,7 @@ async def kill_at_work(up: Stack, client: Any, thread: str) -> int:
         await asyncio.sleep(0.05)
         state = await client.threads.get_state(thread)
         now = (state["next"], len(state["values"].get("findings") or ()))
-        busy = [worker for worker in up.workers if worker.invocation]
+        busy = [w for w in up.workers if w.invocation and w.invocation.function == "step"]
         if busy and now != before:
             os.kill(busy[0].pid, signal.SIGKILL)
             killed, before = killed + 1, now

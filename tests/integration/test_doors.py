@@ -21,7 +21,9 @@ from a2a.utils.errors import A2AError
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from starlette.exceptions import HTTPException
 
+from functions.api.callers import Caller, User
 from graph.adapters.postgres import PostgresStore
 from graph.runtime.models import ThreadQuery
 from tests.fixtures.service import Service, service, worker
@@ -271,3 +273,44 @@ async def test_without_the_packages_a_door_says_what_to_install(
     refusal = await api.call(method, path, {}, status=501)
 
     assert "install baton[doors]" in refusal["detail"]
+
+
+async def test_an_id_is_never_a_way_to_another_address(stack: Stack) -> None:
+    thread_id = await stack.ran("steps")
+    odd = ["../threads", f"x/../../threads/{thread_id}", "a?b", "\x88\x01", "%2e%2e"]
+    async with Agent(stack.url, "chat", streaming=False) as agent:
+        for text in odd:
+            with pytest.raises((A2AClientError, A2AError)):
+                await agent.client.get_task(GetTaskRequest(id=text))
+            with pytest.raises((A2AClientError, A2AError)):
+                await agent.send(new_text_part("hi"), context_id=text)
+    async with httpx.AsyncClient(base_url=stack.url) as http:
+        for text in odd:
+            card = await http.get("/.well-known/agent-card.json", params={"assistant_id": text})
+            assert card.status_code == 404
+
+
+async def test_the_projects_handlers_are_asked_for_what_a_door_does(database_url: str) -> None:
+    store = PostgresStore(database_url)
+    asked: list[str] = []
+
+    async def by_user(request: Any) -> Caller:
+        return Caller("alice", User({"identity": "alice"}))
+
+    async def permit(user: User, resource: str, action: str, value: Any) -> dict[str, Any]:
+        asked.append(f"{resource}.{action}")
+        if action == "create_run":
+            raise HTTPException(403, "no runs today")
+        return {}
+
+    behind = service(store, identify=by_user, permit=permit)
+    async with served(behind.app) as url:
+        async with Client(f"{url}/mcp") as mcp:
+            called = await mcp.call_tool("steps", {"log": []})
+        async with Agent(url, "chat", streaming=False) as agent:
+            with pytest.raises((A2AClientError, A2AError), match="no runs today"):
+                await agent.send(new_text_part("hi"))
+    await store.close()
+
+    assert (called.is_error, text_of(called)) == (True, "no runs today")
+    assert set(asked) == {"assistants.search", "assistants.read", "threads.create_run"}

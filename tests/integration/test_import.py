@@ -59,7 +59,7 @@ async def _converse(stock: Stock) -> None:
         stock.url, autocommit=True, row_factory=dict_row
     )
     async with connection:
-        saver = AsyncPostgresSaver(connection)  # type: ignore[arg-type]
+        saver: Any = AsyncPostgresSaver(connection)  # numbers versions by text
         await saver.setup()
         graph = bound(GRAPH, saver)
         for shape in ("chat", "ask", "nested", "fan"):
@@ -106,7 +106,7 @@ def finished(process: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
 
 def count(url: str, table: str) -> int:
     with psycopg.connect(url) as connection:
-        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -207,6 +207,22 @@ async def status(api: Service, thread_id: str) -> str:
 async def messages(api: Service, thread_id: str) -> list[str]:
     state = await api.call("GET", f"/threads/{thread_id}/state")
     return [m["content"] for m in state["values"]["messages"]]
+
+
+async def test_two_imports_at_once_make_one_thread(
+    stock: Stock, database_url: str, direct_url: str
+) -> None:
+    only = ("--graph", "shapes", "--thread", stock.ids["nested"], "--batch", "1")
+    both = [baton(stock, database_url, *only) for _ in range(2)]
+    for process in both:
+        _, found = finished(process)
+        assert "Traceback" not in found[stock.ids["nested"]]["said"]
+    status, found = finished(baton(stock, database_url, *only))
+    assert (status, found[stock.ids["nested"]]["outcome"]) in ((0, "there already"), (0, "copied"))
+    with psycopg.connect(stock.url) as connection:
+        asked = "SELECT count(*) FROM checkpoints WHERE thread_id = %s"
+        there = connection.execute(asked, [stock.ids["nested"]]).fetchone()
+    assert there == (count(direct_url, "checkpoints"),)
 
 
 async def test_a_dry_run_writes_nothing_and_names_what_is_not_allowed(

@@ -193,7 +193,7 @@ async def test_a_migration_that_fails_leaves_the_last_good_state(
 
 
 async def test_a_clients_edit_does_not_hide_that_the_state_is_an_old_one(waiting: Driver) -> None:
-    from graph.runtime.edits import Edit, Write, update_state  # noqa: PLC0415
+    from graph.runtime.edits import Edit, Write, update_state
 
     thread = replace(await waiting.thread(), metadata={"graph_id": "graph"})
     await update_state(waiting.rt, thread, Edit(Write({"name": "Alan"}, "ask")))

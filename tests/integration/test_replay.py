@@ -69,7 +69,7 @@ async def everything(direct_url: str) -> list[Any]:
     async with connection:
         found: list[Any] = []
         for table in ("threads", "runs", "checkpoints", "blobs", "items", "writes", "usage"):
-            cursor = await connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")  # type: ignore[arg-type]
+            cursor = await connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
             found.append(sorted(map(str, await cursor.fetchall())))
         return found
 
@@ -83,7 +83,7 @@ async def test_a_recorded_step_comes_out_the_same_and_asks_no_model(
 
     found = document(await replayer(made, store).replay("thread", None, live=False))
 
-    assert found["same"], found["differences"]
+    assert found["same"], "\n".join(found["differences"])
     assert found["now"]["values"]["messages"][-1]["content"] == "Hello, 0"
     assert (found["answered_from_record"], found["spent"]["model_calls"]) == (1, 0)
     assert SAID == ["Hello, 0"]
@@ -182,7 +182,7 @@ async def test_calls_of_graph_llm_are_recorded_too(
     monkeypatch.setattr(messages, "answer", answer)
 
     async def think(state: MessagesState) -> Any:
-        text = await claude.write("Say something", system="Be brief.", on_text=len)
+        text = await claude.write("Say something", system="Be brief.", on_text=SAID.append)
         return {"messages": [AIMessage(text.text)]}
 
     made = driver(store, one(think))

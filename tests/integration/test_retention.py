@@ -1,6 +1,10 @@
 """Thinned threads go on as if nothing had gone, whatever their graphs keep their state in."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from typing import Any, TypedDict
 
 import psycopg
@@ -241,3 +245,31 @@ async def test_a_sweep_that_dies_in_the_middle_has_dropped_nothing(
     assert await ids(store, thread_id) == ["c3", "c2", "c1"]
     assert await store.worn_threads("1", window=10_000, limit=10_000) == {thread_id: "1"}
     assert (await store.thin({thread_id: "1"}, limit=100)).dropped == 2
+
+
+SWEEP = """
+from functions.sweep.handler import handler
+from infra.local.worker import Context
+import time
+print(handler({}, Context("request", "sweep-function", time.time() + 55)))
+"""
+
+
+async def test_the_sweep_function_thins_and_logs_what_is_left(
+    store: PostgresStore, database_url: str, direct_url: str
+) -> None:
+    thread_id = await stepped(store, "c1", "c2", "c3")
+    with psycopg.connect(direct_url) as connection:  # what its run came to was read long ago
+        connection.execute("UPDATE runs SET ended_at = ended_at - interval '2 hours'")
+    said = {"QUEUE_URL": "unix:///none", "BATON_KEEP_CHECKPOINTS": "2"}
+    env = {**os.environ, **said, "DATABASE_URL": database_url}
+    command = [sys.executable, "-c", SWEEP]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    swept, backlog = (json.loads(line) for line in done.stdout.splitlines()[:2])
+
+    assert (swept["message"], swept["thinned"]) == ("swept", 1)
+    assert await ids(store, thread_id) == ["c3", "c2"]
+    assert (backlog["message"], backlog["FunctionName"]) == ("backlog", "sweep-function")
+    assert backlog["OverdueSteps"] == 0
+    assert backlog["StoredBytes"] == sum(backlog["bytes"].values()) > 0
+    assert {"checkpoints", "blobs", "items", "writes", "events"} <= set(backlog["bytes"])

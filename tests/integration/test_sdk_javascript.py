@@ -37,7 +37,7 @@ async def stack(
 
 
 async def test_joining_late_going_on_and_filtering(stack: Stack, node: Node) -> None:
-    seen = await node("sdk.js", stack.url, "join")
+    seen = await node(node.sdk, stack.url, "join")
 
     whole = seen["whole"]
     assert [part["event"] for part in whole] == [
@@ -56,14 +56,14 @@ async def test_joining_late_going_on_and_filtering(stack: Stack, node: Node) -> 
 async def test_waiting_longer_than_one_answer_may_take(stack: Stack, node: Node) -> None:
     offer(stack, ticking=ticking(6, 0.5))
 
-    seen = await node("sdk.js", stack.url, "wait")
+    seen = await node(node.sdk, stack.url, "wait")
 
     ticked = {"log": [f"tick {n}" for n in range(6)]}
     assert seen == {"values": ticked, "alone": ticked, "runs": 1}
 
 
 async def test_a_question_and_its_answer(stack: Stack, node: Node) -> None:
-    seen = await node("sdk.js", stack.url, "approve")
+    seen = await node(node.sdk, stack.url, "approve")
 
     (question,) = seen["asked"]["__interrupt__"]
     assert question["value"] == {"ask": "go on?"}
@@ -75,7 +75,7 @@ async def test_a_question_and_its_answer(stack: Stack, node: Node) -> None:
 
 
 async def test_threads_their_history_and_a_fork(stack: Stack, node: Node) -> None:
-    seen = await node("sdk.js", stack.url, "threads")
+    seen = await node(node.sdk, stack.url, "threads")
 
     assert seen == {
         "history": 5,
@@ -123,7 +123,7 @@ async def test_a_long_run_is_followed_through_segments_and_broken_connections(
     async with following(store, segments=segments) as stack:
         offer(stack, ticking=ticking(seconds * 5, 0.2))
         async with Cutting(httpx.URL(stack.url).port or 0) as tap:
-            seen: Any = await node("sdk.js", f"http://127.0.0.1:{tap.port}", "follow")
+            seen: Any = await node(node.sdk, f"http://127.0.0.1:{tap.port}", "follow")
         written = await log_of(stack.service, seen["run_id"])
 
     assert seen["ids"] == [event.seq for event in written]

@@ -387,7 +387,7 @@ async def test_what_becomes_of_a_run_whose_client_stops_waiting(
 async def test_an_open_line_that_ends_in_time_is_taken_up_again(
     store: PostgresStore, inline: bool
 ) -> None:
-    limits = {"line_seconds": 600.0, "line_lease": 5.0} if inline else {}
+    limits: Any = {"line_seconds": 600.0, "line_lease": 5.0} if inline else {}
     async with following(store, stream_seconds=0.5, **limits) as stack:
         seen = await followed(stack, ticks=40, pace=0.05, drop_every=60)
         assert seen.drops == 0

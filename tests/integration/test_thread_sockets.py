@@ -94,6 +94,12 @@ async def test_what_a_frame_asks_wrongly_is_answered_and_changes_nothing(stack: 
     assert await stack.seen(thread_id) == before
 
 
+async def test_what_names_no_thread_is_no_address(stack: Stack) -> None:
+    for wrong in ("x", "%01", "..%2f..", "01a1fe2a-ab40-7246-904e-77e3832b970"):
+        with pytest.raises(InvalidStatus, match=r"40[34]"):
+            await connect(url_of(stack, wrong))
+
+
 async def test_a_page_of_another_origin_is_refused(stack: Stack) -> None:
     where = url_of(stack, await stack.thread())
     with pytest.raises(InvalidStatus, match="403"):

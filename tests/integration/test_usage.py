@@ -4,14 +4,18 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 
 from graph.adapters.postgres import PostgresStore
 from graph.llm import claude
+from graph.llm.collecting import collect
+from graph.runtime.call_upkeep import sweep_calls
 from graph.runtime.models import RunStatus
 from infra.local import message_format, messages
 from infra.local.messages import MessagesServer
+from tests.fixtures.crashing import Crash
 from tests.fixtures.driver import OWNER, Driver
 from tests.fixtures.offline import offline as offline
 from tests.fixtures.tables import Tables
@@ -62,6 +66,60 @@ async def test_a_loop_stops_at_its_ceiling_and_every_call_is_a_row(
     assert rows == [
         (n, "think", "claude-haiku-5-5", 90_500, 7_000, 500, counted[0], False, OWNER)
         for n in range(len(counted))
+    ]
+    await store.close()
+
+
+async def test_a_batch_is_collected_into_the_run_that_asked(
+    tables: Tables, database_url: str, offline: MessagesServer
+) -> None:
+    store: Any = PostgresStore(database_url)
+    driven = on(store)
+    config = {"configurable": {"batch": True, "budget": {"model_calls": 1}}}
+    run = await driven.ask({"messages": [("user", "Hello")]}, config=config)
+    for _ in range(3):
+        while job := await driven.queue.receive():
+            await driven.deliver(job)
+        await sweep_calls(driven.rt, collect=collect, keep_usage=86400)
+    run = await store.get_run(run.run_id, driven.thread_id, OWNER)
+    assert run.status is RunStatus.INTERRUPTED  # at its ceiling, after one call
+    assert run.spent == (await driven.thread()).spent
+    assert (run.spent.calls, len(offline.batches.made)) == (1, 1)
+    assert await tables.read("SELECT node, lost, open FROM usage") == [("think", False, False)]
+    await store.close()
+
+
+async def test_a_killed_process_leaves_its_call_on_record(
+    tables: Tables, database_url: str, offline: MessagesServer
+) -> None:
+    store: Any = PostgresStore(database_url)
+    driven = on(store)
+    died: list[str] = []
+
+    async def cut(name: str) -> None:
+        if name == "after the node's effect" and not died:
+            died.append(name)
+            raise Crash
+
+    driven.rt = replace(driven.rt, cut=cut)
+    budget = {"configurable": {"budget": {"model_calls": 2}}}
+    run = await driven.ask({"messages": [("user", "Hello")]}, config=budget)
+    job = await driven.queue.receive()
+    assert job
+    with pytest.raises(Crash):
+        await driven.deliver(job)
+    assert await tables.read("SELECT lost, open FROM usage") == [(True, True)]
+    async with await psycopg.AsyncConnection.connect(tables.url) as connection:
+        await connection.execute("UPDATE threads SET lease_until = NULL")
+    await driven.deliver(replace(job, redelivered=True))
+    while job := await driven.queue.receive():
+        await driven.deliver(job)
+    run = await store.get_run(run.run_id, driven.thread_id, OWNER)
+    assert (run.status, run.spent.calls) == (RunStatus.INTERRUPTED, 2)
+    assert offline.counts["/v1/messages"] == 2
+    assert await tables.read("SELECT lost, open FROM usage ORDER BY spent_at") == [
+        (True, False),
+        (False, False),
     ]
     await store.close()
 

@@ -3,12 +3,14 @@
 The routes come from the app: one that is not known here, or asks for no permission, fails.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -67,6 +69,8 @@ OWN: dict[tuple[str, str], Any] = {
     ("POST", "/mcp"): {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
     ("GET", "/.well-known/agent-card.json"): None,
 }
+SOCKET = "/threads/{thread_id}/stream/events"
+SOCKET_ROUTE = "/threads/{thread_id:uuid}/stream/events"
 # As /runs, and then they wait for a worker.
 WAITING = {("POST", "/runs/wait"), ("POST", "/runs/stream")}
 
@@ -97,7 +101,8 @@ def test_every_route_asks_for_a_permission(route: tuple[str, str]) -> None:
 
 def test_nothing_but_routes_is_open_or_unknown() -> None:
     for found in iter_route_contexts(create_app().routes):
-        assert not isinstance(found.original_route, Mount | WebSocketRoute), (
+        known = isinstance(found.original_route, WebSocketRoute) and found.path == SOCKET_ROUTE
+        assert known or not isinstance(found.original_route, Mount | WebSocketRoute), (
             "walk it as the wrong owner, too"
         )
 
@@ -220,3 +225,53 @@ async def test_a_stranger_cannot_make_a_thread_that_is_there_already(
     answer = await estate.api.http.post(at, json=body)
     assert answer.status_code == 409 or answer.json()["type"] == "error"
     assert repr(estate.tables()) == before
+
+
+async def test_a_stranger_is_told_nothing_over_a_websocket(estate: Estate) -> None:
+    before = estate.owned()
+    asked = [
+        {"id": 1, "method": "subscription.subscribe", "params": {"channels": ["values"]}},
+        {"id": 2, "method": "run.start", "params": RUN},
+        {"id": 3, "method": "input.respond", "params": {"interrupt_id": "i", "response": 1}},
+    ]
+    path = SOCKET.format(thread_id=estate.names["thread_id"])
+
+    said = await over_a_socket(estate.api.app, path, STRANGER, asked)
+    own = await over_a_socket(estate.api.app, path, OWNER, asked[:1])
+
+    assert [(one["type"], one["id"]) for one in said] == [("error", 1), ("error", 2), ("error", 3)]
+    assert "s3cret" not in str(said)
+    assert estate.owned() == before
+    assert [one["type"] for one in own] == ["success"]
+
+
+async def over_a_socket(app: Any, path: str, owner: str, asked: list[Any]) -> list[Any]:
+    """The answers to frames, one after the other, of a connection that then leaves."""
+    scope = {
+        "type": "websocket",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"x-owner", owner.encode()), (b"host", b"api")],
+        "subprotocols": [],
+        "state": {},
+    }
+    coming: asyncio.Queue[Any] = asyncio.Queue()
+    coming.put_nowait({"type": "websocket.connect"})
+    answers: list[Any] = []
+
+    def ask() -> None:
+        if len(answers) < len(asked):
+            frame = orjson.dumps(asked[len(answers)]).decode()
+            coming.put_nowait({"type": "websocket.receive", "text": frame})
+        else:
+            coming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            answers.append(orjson.loads(message["text"]))
+        ask()
+
+    async with asyncio.timeout(10):
+        await app(scope, coming.get, send)
+    return answers

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel
 
 from graph.adapters.memory.long_term import MemoryLongTerm
@@ -257,7 +258,10 @@ async def test_a_turn_that_makes_the_conversation_long_is_closed_with_a_summary(
     assert "<summary>" in str(offline.received[-1]["messages"])
 
 
-async def test_a_long_result_is_cut_and_read_on(scripted: list[Any]) -> None:
+@pytest.mark.parametrize("own", [None, InMemoryStore()], ids=["batons", "the graphs own"])
+async def test_a_long_result_is_cut_and_read_on(
+    scripted: list[Any], own: InMemoryStore | None
+) -> None:
     class Nothing(BaseModel):
         """Say much."""
 
@@ -271,8 +275,8 @@ async def test_a_long_result_is_cut_and_read_on(scripted: list[Any]) -> None:
         calls(("read_result", {"result_id": "nobody", "start": 0})),
         "Read.",
     ]
-    graph = chat.build(tools=(Tool("much", Nothing, much, failed="No."), read)).compile()
-    driven = Driver(graph, long_term=MemoryLongTerm())
+    built = chat.build(tools=(Tool("much", Nothing, much, failed="No."), read))
+    driven = Driver(built.compile(store=own), long_term=MemoryLongTerm())
     assert (await driven.run(say("Go on."))).status is RunStatus.SUCCESS
     cut, rest, missing = (m for m in await messages(driven) if isinstance(m, ToolMessage))
     assert cut.text.startswith("<00000>")

@@ -3,18 +3,22 @@
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
+from graph.calls import Whose
 from graph.llm import claude, collecting
 from graph.llm.chat import Claude
-from graph.runtime.call_upkeep import sweep_calls
+from graph.runtime.call_upkeep import CallsSwept, sweep_calls
 from graph.runtime.models import Run, RunStatus
+from graph.usage import Spent
 from infra.local.message_batches import PATH
 from infra.local.messages import MessagesServer
+from tests.fixtures.crashing import Crash
 from tests.fixtures.driver import OWNER, Driver
 from tests.fixtures.offline import offline as offline
 from tests.fixtures.offline import scripted as scripted
@@ -162,11 +166,11 @@ async def test_a_sender_that_died_after_it_sent_sends_nothing_twice(
     run = await driven.begin()
 
     async def dies(keys: Any, batch_id: str) -> None:
-        raise KeyboardInterrupt
+        raise Crash
 
     with monkeypatch.context() as patched:
         patched.setattr(driven.store, "batch_sent", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Crash):
             await driven.swept()
     offline.batches.held = True
     monkeypatch.setattr(collecting, "SLACK", collecting.SLACK * 10**6)  # the clocks differ here
@@ -178,6 +182,26 @@ async def test_a_sender_that_died_after_it_sent_sends_nothing_twice(
         await driven.swept()
     assert (await driven.state(run)).status is RunStatus.SUCCESS
     assert len(offline.batches.made) == 1
+
+
+async def test_a_batch_that_is_gone_is_sent_again(offline: MessagesServer) -> None:
+    driven = Batched(loop_of(think))
+    run = await driven.begin()
+    await driven.swept()
+    offline.batches.made.clear()
+    for _ in range(3):
+        await driven.swept()
+    assert (await driven.state(run)).status is RunStatus.SUCCESS
+
+
+async def test_bedrock_has_no_batches(
+    offline: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATON_MODEL_PROVIDER", "bedrock")
+    driven = Batched(loop_of(think))
+    error = (await driven.state(await driven.begin())).error
+    assert error
+    assert "which Bedrock has not" in error["message"]
 
 
 async def test_one_request_that_is_refused_does_not_hold_the_others_back(
@@ -214,6 +238,23 @@ async def test_calls_at_once_do_not_pass_the_ceiling(scripted: list[Any]) -> Non
         await driven.work()
     run = await driven.state(run)
     assert (run.status, run.spent.calls) == (RunStatus.INTERRUPTED, 3)
+
+
+async def test_the_sweep_counts_what_dead_processes_spent_and_prunes(
+    offline: MessagesServer,
+) -> None:
+    driven = Batched(loop_of(think))
+    run = await driven.ask(GIVEN)
+    most = Spent("call", "think", "claude", 10, 20, 0, Decimal(1), 0)
+    await driven.store.open_call(Whose(OWNER, driven.thread_id, run.run_id, 0), most)
+    nothing = CallsSwept()
+    sweep = partial(sweep_calls, driven.rt, collect=collecting.collect, keep_usage=10**9)
+    assert await sweep() == nothing
+    driven.clock.move(1300)
+    assert await sweep() == replace(nothing, charged=1)
+    assert (await driven.state(run)).spent.usd == 1
+    assert await sweep(keep_usage=-(10**9)) == replace(nothing, usage_pruned=1)
+    assert (await driven.state(run)).spent.usd == 1
 
 
 async def test_the_sweep_asks_nothing_of_anybody_without_batches(offline: MessagesServer) -> None:

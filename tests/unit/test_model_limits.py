@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
 from graph.adapters.memory.calls import MemoryCalls
-from graph.calls import Caller, Whose, calling
+from graph.calls import Caller, Whose, caller, calling
 from graph.errors import BadProject, PermanentFailure, Unavailable
 from graph.llm import claude
 from graph.llm.chat import Claude
@@ -140,6 +140,33 @@ async def test_the_background_leaves_room(offline: MessagesServer, limits: Set) 
             await write()
     with step(store):
         await write()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "asked", "background"),
+    [
+        ({}, {}, False),
+        ({"cron_id": "c"}, {}, True),
+        ({}, {"priority": "background"}, True),
+        ({}, {"priority": "interactive"}, False),
+        ({}, {"batch": True}, True),
+    ],
+)
+async def test_what_runs_in_the_background(
+    metadata: dict[str, Any], asked: dict[str, Any], background: bool
+) -> None:
+    seen: list[bool] = []
+
+    async def look(state: MessagesState) -> None:
+        step = caller()
+        assert step
+        seen.append(step.background)
+
+    driven = Driver(graph(look))
+    run = await driven.ask(GIVEN, config={"configurable": asked})
+    driven.store.tables.update_run(run.run_id, metadata=metadata)
+    await driven.drain()
+    assert seen == [background]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ async def test_when_every_note_weighs_nothing_no_report_is_made_up(scripted: lis
 async def test_weights_and_conflicts_of_notes_that_are_not_there_are_ignored(
     scripted: list[Any],
 ) -> None:
-    odd = [{"about": "all", "notes": [1, 9]}, {"about": "all", "notes": [0, 1]}]
+    odd = [{"about": "all", "notes": notes} for notes in ([1, 9], [0, 1], [2, 2])]
     found = weighing("weak", "weak", "strong", "strong", conflicts=odd)
     scripted += [{"queries": ["lamp night"]}, found, "It burned."]
     state = await run(Library(**LIBRARY))
@@ -203,7 +203,9 @@ async def test_the_answer_may_be_short_and_an_empty_one_reports_the_conflict(
     assert [n for n in ("40", "45") if f"{n} metres" in report] == told
 
 
-@pytest.mark.parametrize("answer", ["yes", {"trust": [3]}, {"trust": "1"}, {"trust": [True]}, {"a": 1}])
+@pytest.mark.parametrize(
+    "answer", ["yes", {"trust": [3]}, {"trust": "1"}, {"trust": [True]}, {"a": 1}]
+)
 async def test_an_answer_without_a_sense_is_asked_for_again(
     offline: MessagesServer, answer: Any
 ) -> None:

@@ -11,6 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from graph import progress
+from graph.errors import Unavailable
 from graph.runtime.models import Json, RunStatus
 from tests.fixtures.driver import Driver
 from tests.fixtures.graphs import Log
@@ -138,3 +139,41 @@ async def test_callbacks_of_a_node_in_a_thread_are_told_too() -> None:
         "on_chain_stream",
         "on_chain_end",
     ]
+
+
+async def test_each_step_is_an_invocation_of_its_own_to_callbacks() -> None:
+    told = await told_of(SHAPES["linear"](), {"log": []}, "events")
+    root = [said["event"] for _, said in told if said["name"] == "LangGraph"]
+    steps = root.count("on_chain_start")
+    assert steps >= 2
+    assert root == ["on_chain_start"] * steps + ["on_chain_end"]
+
+
+async def test_a_step_tried_again_is_told_after_its_metadata() -> None:
+    deaths = [True]
+
+    async def work(state: Log) -> Log:
+        progress(10)
+        if deaths:
+            await asyncio.sleep(0.1)  # long enough to be heard
+            deaths.pop()
+            raise Unavailable("the database is gone")
+        return {"log": ["done"]}
+
+    driver = Driver(StateGraph(Log).add_node("work", work).add_edge(START, "work").compile())
+    run = await driver.ask({"log": []}, stream_mode=["events", "progress"])
+    job = await driver.queue.receive()
+    assert job is not None
+    with pytest.raises(Unavailable):
+        await driver.deliver(job)
+    before = {e.name for e in await heard(driver, run.run_id)}
+    driver.clock.move(60)
+    await driver.deliver(job)
+
+    found = await heard(driver, run.run_id)
+    assert before == {"events", "progress"}
+    assert (found[0].name, orjson.loads(found[0].data)["attempt"]) == ("metadata", 2)
+    said = [orjson.loads(e.data) for e in found if e.name == "progress"]
+    assert [(one["step"], one.get("percent")) for one in said] == [(1, None), (1, 10)]
+    ends = [orjson.loads(e.data)["event"] for e in found if e.name == "events"]
+    assert ends.count("on_chain_end") == 2  # the node's and the graph's, of this attempt alone

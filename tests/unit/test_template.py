@@ -2,11 +2,13 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,17 @@ from graph.llm.settings import ModelSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT"}
+READ_BY_THE_ADAPTER = {
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "AWS_LWA_INVOKE_MODE",
+    "AWS_LWA_PORT",
+    "AWS_LWA_READINESS_CHECK_PATH",
+}
+STARTED_BY_THE_ADAPTER = "functions/stream/run.sh"
 LEFT_AT_THEIR_DEFAULTS = {
     "BATON_CACHE_BYTES": "an eighth of the smallest memory",
     "BATON_CONFIG": "the bundle's own, in the working directory",
-    "BATON_LINE_SECONDS": "the API's function is too short and too small for nodes",
-    "BATON_LINE_STEP_SECONDS": "goes with it",
-    "BATON_STREAM_SECONDS": "the API's function is behind a gateway that buffers",
+    "BATON_METRICS_TOKEN": "in an account CloudWatch tells the same",
     "BATON_WEBHOOK_NETWORKS": "webhooks go to the internet only",
     "BATON_KEY_SECONDS": "how soon a revoked key must be dead is no matter of the stack",
     "BATON_REQUEST_BURST": "goes with the rate",
@@ -106,7 +113,7 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"StreamFunction"}))
 def test_every_handler_names_a_function_that_exists(name: str) -> None:
     module, _, attribute = FUNCTIONS[name]["Handler"].rpartition(".")
     tree = ast.parse((ROOT / f"{module}.py").read_text())
@@ -129,7 +136,8 @@ def test_every_function_has_its_folder_its_log_group_and_the_one_bundle(name: st
     function = FUNCTIONS[name]
     folder = name.removesuffix("Function").lower()
     group = function["LoggingConfig"]["LogGroup"]["Ref"]
-    assert function["Handler"] == f"functions/{folder}/handler.handler"
+    python = f"functions/{folder}/handler.handler"
+    assert function["Handler"] == (STARTED_BY_THE_ADAPTER if folder == "stream" else python)
     assert function["CodeUri"] == "dist/bundle"
     assert "RetentionInDays" in of_type("AWS::Logs::LogGroup")[group]
 
@@ -180,7 +188,8 @@ def test_the_api_cannot_be_called_without_a_key() -> None:
     auth = RESOURCES["Api"]["Properties"]["Auth"]
     assert auth["ApiKeyRequired"] is True
     assert auth["UsagePlan"]["CreateUsagePlan"] == "PER_API"
-    for event in FUNCTIONS["ApiFunction"]["Events"].values():
+    events = [FUNCTIONS[name]["Events"].values() for name in ("ApiFunction", "StreamFunction")]
+    for event in chain.from_iterable(events):
         asked = event["Properties"].get("Auth", {}).get("ApiKeyRequired", True)
         assert asked is (event["Properties"]["Method"] != "OPTIONS")
 
@@ -190,8 +199,57 @@ def test_the_template_sets_what_settings_read_and_nothing_else() -> None:
     own = [f.get("Environment", {}).get("Variables", {}) for f in FUNCTIONS.values()]
     given = set(everywhere).union(*own)
     of_models = set(ModelSettings.model_fields)
-    assert given - set(Settings.model_fields) - of_models == READ_BY_BOTOCORE
+    others = READ_BY_BOTOCORE | READ_BY_THE_ADAPTER
+    assert given - set(Settings.model_fields) - of_models == others
     assert set(Settings.model_fields) - given == set(LEFT_AT_THEIR_DEFAULTS)
+
+
+def test_the_adapter_starts_a_program_that_the_bundle_has() -> None:
+    variables = FUNCTIONS["StreamFunction"]["Environment"]["Variables"]
+    assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/bootstrap"
+    assert variables["AWS_LWA_INVOKE_MODE"] == "response_stream"
+    assert os.access(ROOT / STARTED_BY_THE_ADAPTER, os.X_OK)
+
+
+def test_a_line_ends_before_its_function_and_holds_a_step() -> None:
+    offered = TEMPLATE["Parameters"]["StreamTimeoutSeconds"]["AllowedValues"]
+    times = TEMPLATE["Mappings"]["StreamTimeout"]
+    assert set(times) == set(offered)
+    for timeout, fits in times.items():
+        assert 2 * fits["Step"] <= fits["Line"] <= int(timeout) - 10
+    stream = FUNCTIONS["StreamFunction"]
+    assert stream["Timeout"] == {"Ref": "StreamTimeoutSeconds"}
+    given = stream["Environment"]["Variables"]
+    read = {name: value["Fn::FindInMap"][2] for name, value in given.items() if "BATON_" in name}
+    assert read == {
+        "BATON_STREAM_SECONDS": "Line",
+        "BATON_LINE_SECONDS": "Line",
+        "BATON_LINE_STEP_SECONDS": "Step",
+    }
+
+
+def test_everything_below_threads_and_runs_is_streamed_or_nothing_is() -> None:
+    """A path of which the stream function had only one method would refuse the others."""
+    events = [e["Properties"] for e in FUNCTIONS["StreamFunction"]["Events"].values()]
+    paths = {"/threads", "/threads/{proxy+}", "/runs", "/runs/{proxy+}", "/line/{proxy+}"}
+    methods = [(event["Path"], event["Method"]) for event in events]
+    assert sorted(methods) == sorted((path, of) for path in paths for of in ("ANY", "OPTIONS"))
+    assert {event["ResponseTransferMode"] for event in events} == {"RESPONSE_STREAM"}
+    asked = [event for event in events if event["Method"] == "ANY"]
+    assert {event["TimeoutInMillis"] for event in asked} == {900_000}
+    assert RESOURCES["StreamFunction"]["Condition"] == "WithStreaming"
+
+
+def test_the_stream_function_may_do_what_api_and_step_may_and_no_more() -> None:
+    assert FUNCTIONS["StreamFunction"]["Policies"] == FUNCTIONS["StepFunction"]["Policies"]
+
+
+@pytest.mark.parametrize("name", ["LostClaims", "Spend", "RateLimits"])
+def test_steps_of_the_stream_function_count_as_any_others(name: str) -> None:
+    filters = [MONITORING["Resources"][of]["Properties"] for of in (name, f"Stream{name}")]
+    assert [one["LogGroupName"]["Ref"] for one in filters] == ["StepLogs", "StreamLogs"]
+    counted = [(one["FilterPattern"], one["MetricTransformations"]) for one in filters]
+    assert counted[0] == counted[1]
 
 
 def test_no_password_is_written_into_the_template() -> None:

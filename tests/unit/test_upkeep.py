@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from graph.adapters.registry import Registry
 from graph.errors import BadProject
+from graph.runtime.models import Upkeep
+from tests.fixtures.driver import Loaded
+from tests.fixtures.service import service
 
 MODULE = """
 from typing import TypedDict
@@ -90,3 +93,13 @@ def test_hooks_are_found(project: Path) -> None:
 def test_a_wrong_entry_says_what_is_wrong(project: Path, entry: Any, said: str) -> None:
     with pytest.raises(BadProject, match=said):
         registry(project, **entry).upkeep("g")
+
+
+async def test_a_run_is_pinned_to_the_version_that_accepted_it() -> None:
+    api = service()
+    loaded = cast("Loaded", api.rt.graphs)
+    async with api.http:
+        thread_id = await api.thread()
+        assert "graph_version" not in (await api.run(thread_id, "steps"))["kwargs"]
+        loaded.upkeeps["steps"] = Upkeep("7")
+        assert (await api.run(thread_id, "steps"))["kwargs"]["graph_version"] == "7"

@@ -170,7 +170,8 @@ async def test_it_is_a_node_for_anybodys_graph_whose_followers_do_not_see_it(
     nodes = set()
     for n in range(8):
         given: Any = {"messages": [("user", f"My wish {n}. {PAD}")]}
-        async for _, facts in graph.astream(given, config, stream_mode="messages"):
+        told: Any = graph.astream(given, config, stream_mode="messages")
+        async for _, facts in told:
             nodes.add(facts["langgraph_node"])
     state = (await graph.aget_state(config)).values
     assert len(state["messages"]) == 16

@@ -37,7 +37,6 @@ class Asked:
     """A call for a batch, and where it is."""
 
     call: BatchCall
-    at: datetime
     taken_at: datetime | None = None
     batch_id: str | None = None
 

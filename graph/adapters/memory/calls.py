@@ -75,7 +75,7 @@ class MemoryCalls(MemoryTables):
         return len(old)
 
     async def ask_batch(self, call: BatchCall) -> BatchCall:
-        return self.tables.model_calls.batch.setdefault(call.key, Asked(call, self.clock())).call
+        return self.tables.model_calls.batch.setdefault(call.key, Asked(call)).call
 
     async def find_batch_call(self, key: str) -> BatchCall | None:
         asked = self.tables.model_calls.batch.get(key)
@@ -96,6 +96,9 @@ class MemoryCalls(MemoryTables):
     async def batch_unsent(self, keys: Sequence[str]) -> None:
         for row in self._open(keys):
             row.taken_at = row.batch_id = None
+
+    async def forget_batch(self, batch_id: str) -> None:
+        await self.batch_unsent([r.call.key for r in self._open() if r.batch_id == batch_id])
 
     def _open(self, keys: Sequence[str] | None = None) -> list[Asked]:
         rows = self.tables.model_calls.batch

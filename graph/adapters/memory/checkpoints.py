@@ -69,7 +69,7 @@ class MemoryCheckpoints(MemoryTables):
         now: datetime | None = None,
     ) -> Thinned:
         since = (now or self.clock()) - timedelta(seconds=recent)
-        dropped, rest = 0, set()
+        dropped, rest, threads = 0, set(), set()
         for thread_id, keep in keeps.items():
             row = self.tables.threads.get(thread_id)
             if row is None or row.thread.active_run_id or row.leased(self.clock()):
@@ -81,13 +81,14 @@ class MemoryCheckpoints(MemoryTables):
             spare = excess(shelf, keep, row.thread.head, named)
             doomed = spare[: limit - dropped]
             shelf.keep(shelf.checkpoints.keys() - doomed)
+            threads.add(thread_id)
             dropped += len(doomed)
             row.fence += 1
             if len(doomed) < len(spare):
                 rest.add(thread_id)
             elif keep == LATEST or not ends:
                 row.thinned = row.stamp(keep)
-        return Thinned(dropped, frozenset(rest))
+        return Thinned(frozenset(threads), dropped, frozenset(rest))
 
     def _newest(self, thread_id: str, ns: str) -> str | None:
         row = self.tables.threads.get(thread_id)

@@ -86,6 +86,9 @@ class Calls:
     async def batch_unsent(self, keys: Sequence[str]) -> None:
         await self.db.all("batch_unsent", {"keys": list(keys)})
 
+    async def forget_batch(self, batch_id: str) -> None:
+        await self.db.all("forget_batch", {"batch_id": batch_id})
+
     async def open_batches(self) -> list[str]:
         return [row["batch_id"] for row in await self.db.all("open_batches", {})]
 

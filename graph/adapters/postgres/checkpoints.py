@@ -69,5 +69,8 @@ class CheckpointRows:
             "now": now,
         }
         rows = await self.db.all("thin", params)
-        rest = frozenset(row["thread_id"] for row in rows if row["left_over"])
-        return Thinned(sum(row["dropped"] for row in rows), rest)
+        return Thinned(
+            threads=frozenset(row["thread_id"] for row in rows),
+            dropped=sum(row["dropped"] for row in rows),
+            rest=frozenset(row["thread_id"] for row in rows if row["left_over"]),
+        )

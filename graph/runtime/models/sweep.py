@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 class Thinned:
     """What one batch of thinning did."""
 
+    threads: frozenset[str] = frozenset()  # that were at rest, and in nobody's hands
     dropped: int = 0  # checkpoints
     rest: frozenset[str] = frozenset()  # threads of which there is more to drop
 

@@ -33,6 +33,10 @@ UPDATE batch_calls SET batch_id = %(batch_id)s
 UPDATE batch_calls SET taken_at = NULL, batch_id = NULL
  WHERE call_key = ANY(%(keys)s::text[]) AND result IS NULL;
 
+-- forget_batch --
+UPDATE batch_calls SET taken_at = NULL, batch_id = NULL
+ WHERE batch_id = %(batch_id)s AND result IS NULL;
+
 -- open_batches --
 SELECT DISTINCT batch_id FROM batch_calls WHERE result IS NULL AND batch_id IS NOT NULL;
 

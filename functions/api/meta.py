@@ -9,7 +9,7 @@ from functions.api.answers import answer
 
 router = APIRouter(tags=["Meta"])
 
-FLAGS = {"assistants": True, "crons": False, "langsmith": False, "strict_resume": True}
+FLAGS = {"assistants": True, "crons": True, "langsmith": False, "strict_resume": True}
 
 
 @router.get("/ok")

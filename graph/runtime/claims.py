@@ -39,7 +39,10 @@ def _size(form: Form) -> int:
 
 async def claimed(job: StepJob, rt: Runtime, *, lease: float) -> tuple[Claim | Refusal, Known]:
     """The claim, made complete by what was kept of the thread, and what is known of it."""
-    return (await claimed_all([job], rt, lease=lease))[0]
+    standing = rt.warm.take(job.thread_id)
+    cached = standing and standing.row.checkpoint_id
+    claim = await rt.store.claim(job, lease=lease, cached=cached)
+    return _complete(claim, standing, job, rt)
 
 
 async def claimed_all(

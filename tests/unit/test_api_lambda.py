@@ -273,9 +273,9 @@ def test_the_handler_serves_the_project_of_its_environment(event: Event) -> None
     _adapter.cache_clear()
 
     ok = handler(event("GET", "/ok"), Context())  # type: ignore[arg-type]
-    found = handler(event("POST", "/assistants/search", {}), Context())  # type: ignore[arg-type]
+    found = handler(event("GET", "/assistants/mine"), Context())  # type: ignore[arg-type]
     down = handler(event("GET", f"/threads/{uuid4()}"), Context())  # type: ignore[arg-type]
 
     assert json.loads(ok["body"]) == {"ok": True}
-    assert [a["graph_id"] for a in json.loads(found["body"])] == ["mine"]
+    assert json.loads(found["body"])["graph_id"] == "mine"
     assert down["statusCode"] == 503

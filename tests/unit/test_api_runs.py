@@ -319,7 +319,7 @@ async def test_the_database_being_down_is_a_503_that_may_be_tried_again(api: Ser
     answer = await api.http.get(f"/threads/{uuid4()}")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json() == {"detail": "Postgres cannot be reached"}
+    assert answer.json() == {"detail": "a part that the server needs did not answer: try again"}
 
 
 async def test_a_wait_that_cannot_go_on_is_broken_off(api: Service) -> None:

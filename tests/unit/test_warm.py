@@ -1,5 +1,6 @@
 """What a process keeps of the threads it stepped, and what a step with it sends and reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,12 +62,13 @@ class Claims:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    async def claim(self, job: StepJob, **how: Any) -> Any:
-        claim = await self.store.claim(job, **how)
-        self.told.append(how.get("cached"))
-        stored = getattr(claim, "stored", None)
-        self.given.append(stored is not None and bool(stored.row.body))
-        return claim
+    async def claim_all(self, jobs: Sequence[tuple[StepJob, str | None]], **how: Any) -> Any:
+        claims = await self.store.claim_all(jobs, **how)
+        for (_, cached), claim in zip(jobs, claims, strict=True):
+            self.told.append(cached)
+            stored = getattr(claim, "stored", None)
+            self.given.append(stored is not None and bool(stored.row.body))
+        return claims
 
 
 def watched() -> tuple[Driver, Claims]:

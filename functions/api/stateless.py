@@ -50,7 +50,7 @@ async def wait(
     request: Request, api: Api, owner: Owner, asked: AloneWait, key: Key = None
 ) -> Response:
     """Create such a run and wait for its final values."""
-    run = await start_one(api, owner, asked, key)
+    run = await on_line(request, api, lambda at: start_one(at, owner, asked, key))
     join = f"../threads/{run.thread_id}/runs/{run.run_id}/join"
     cancels = asked.on_disconnect == "cancel"
     return await end_of(request, api, run, join=join, cancels=cancels)

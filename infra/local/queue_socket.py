@@ -20,22 +20,28 @@ async def served(queue: MemoryQueue, folder: Path, name: str = "queue") -> Async
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         clients.add(writer)
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(json.dumps(_put(queue, line)).encode() + b"\n")
-                await writer.drain()
-        clients.discard(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while line := await reader.readline():
+                    writer.write(json.dumps(_put(queue, line)).encode() + b"\n")
+                    await writer.drain()
+        finally:  # also when the loop ends before it was seen below
+            clients.discard(writer)
+            writer.close()
 
     with _place(folder, name) as path:
-        server = await asyncio.start_unix_server(serve, path)
-        path.chmod(0o600)
+        # Not serving at once: a start that is cancelled there would leave the socket open.
+        server = await asyncio.start_unix_server(serve, path, start_serving=False)
         try:
+            path.chmod(0o600)
+            await server.start_serving()
             yield path
         finally:
             server.close()
             for client in list(clients):
                 client.close()
+                with contextlib.suppress(ConnectionError):
+                    await client.wait_closed()
             await server.wait_closed()
 
 

@@ -1,5 +1,6 @@
 """State that changes shape: a deploy with another state, and a thread that comes back late."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Annotated, Any, TypedDict
@@ -149,7 +150,7 @@ async def test_a_migration_whose_step_dies_is_made_once(waiting: Driver, cut: st
     waiting.time_left = 30.0
     waiting.clock.move(40)
     while await waiting.deliver(replace(job, redelivered=True)) == "busy":
-        await waiting.store.get_thread(waiting.thread_id, OWNER)  # until the dead one's lease ends
+        await asyncio.sleep(0.1)  # until the dead one's lease ends
     await waiting.drain()
 
     run = await waiting.store.get_run(run.run_id, waiting.thread_id, OWNER)

@@ -50,6 +50,30 @@ async def test_of_many_claims_at_once_exactly_one_is_given(lab: Lab) -> None:
         assert kinds(answers) == ["Claim", *["Refusal"] * 7], answers
 
 
+async def test_of_batches_that_meet_each_step_is_given_once_and_none_waits_for_ever(
+    lab: Lab,
+) -> None:
+    rival = lab.another()
+    for _ in range(ROUNDS // 5):
+        jobs = [(await started(lab.store))[1] for _ in range(10)]
+        one, other = await both(
+            lab.store.claim_all([(job, None) for job in jobs], lease=60),
+            rival.claim_all([(job, None) for job in reversed(jobs)], lease=60),
+        )
+        for mine, theirs in zip(one, reversed(other), strict=True):
+            assert kinds([mine, theirs]) == ["Claim", "Refusal"], (mine, theirs)
+
+
+async def test_a_batch_is_answered_in_its_order_doubles_and_strangers_too(lab: Lab) -> None:
+    first, second = [(await started(lab.store))[1] for _ in range(2)]
+    gone, early = StepJob("nowhere", 0), StepJob(second.thread_id, 7)
+    jobs = [(job, None) for job in (second, gone, first, early, first)]
+    answers = await lab.store.claim_all(jobs, lease=60)
+    given = [a.thread_id if isinstance(a, Claim) else a.verdict for a in answers]
+    expected = [second.thread_id, Verdict.GONE, first.thread_id, Verdict.EARLY, Verdict.BUSY]
+    assert given == expected
+
+
 async def test_a_claim_that_waited_for_an_advance_starts_from_what_it_saved(lab: Lab) -> None:
     claim = await claimed(lab.store)
     await lab.store.advance(claim, step_to("c1"))

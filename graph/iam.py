@@ -24,8 +24,8 @@ def token_maker(database_url: str) -> Callable[[], str]:
     """
     target = conninfo_to_dict(database_url)
     from botocore.auth import SigV4QueryAuth  # noqa: PLC0415 - loads late
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.session import get_session  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - loads late
+    from botocore.session import get_session  # noqa: PLC0415 - loads late
 
     session = get_session()
     region, credentials = session.get_config_variable("region"), session.get_credentials()

@@ -68,7 +68,7 @@ async def first_card(
 
 def _card(request: Request, assistant: Json) -> Json:
     from a2a.server.request_handlers.response_helpers import agent_card_to_dict  # noqa: PLC0415
-    from a2a.types import (  # noqa: PLC0415
+    from a2a.types import (  # noqa: PLC0415 - loads late
         AgentCapabilities,
         AgentCard,
         AgentInterface,

@@ -42,8 +42,8 @@ class Edge:
 def wired() -> Edge:
     """The process's own, as its environment says; raises BadProject."""
     from functions import wiring  # noqa: PLC0415 - imports nothing before the first request
-    from functions.api.access import access_of  # noqa: PLC0415
-    from functions.settings import settings  # noqa: PLC0415
+    from functions.api.access import access_of  # noqa: PLC0415 - loads late
+    from functions.settings import settings  # noqa: PLC0415 - loads late
 
     wiring.logger()
     rt, env = wiring.runtime(), settings()

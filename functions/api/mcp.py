@@ -52,7 +52,7 @@ class Tools:
 
     async def list(self, context: Any, params: Any) -> Any:  # noqa: ARG002
         """The assistants that the caller may see."""
-        from mcp_types import ListToolsResult, Tool  # noqa: PLC0415
+        from mcp_types import ListToolsResult, Tool  # noqa: PLC0415 - loads late
 
         schemas: dict[str, Json] = {}
         tools = []
@@ -114,14 +114,14 @@ def as_arguments(schema: Json) -> Json:
 
 
 def _wrong(message: str) -> Exception:
-    from mcp.shared.exceptions import MCPError  # noqa: PLC0415
-    from mcp_types import INVALID_PARAMS  # noqa: PLC0415
+    from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loads late
+    from mcp_types import INVALID_PARAMS  # noqa: PLC0415 - loads late
 
     return MCPError(INVALID_PARAMS, message)
 
 
 def _result(answer: httpx.Response) -> Any:
-    from mcp_types import CallToolResult, TextContent  # noqa: PLC0415
+    from mcp_types import CallToolResult, TextContent  # noqa: PLC0415 - loads late
 
     values = {} if answer.status_code != 200 else answer.json()
     problem = _problem(answer, values)

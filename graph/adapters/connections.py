@@ -44,7 +44,7 @@ class ApiGatewayConnections:
             self._client = None
 
     def _http(self) -> "httpx.AsyncClient":
-        import httpx  # noqa: PLC0415
+        import httpx  # noqa: PLC0415 - loads late
 
         if self._client is None:
             limits = httpx.Limits(max_connections=self._at_once)
@@ -56,7 +56,7 @@ class ApiGatewayConnections:
 def _signed(url: str, message: bytes) -> dict[str, str]:
     """The headers of a request that IAM lets through."""
     from botocore.auth import SigV4Auth  # noqa: PLC0415 - loads late
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - loads late
 
     session = _session()
     request = AWSRequest("POST", url, data=message, headers={"content-type": "application/json"})
@@ -67,6 +67,6 @@ def _signed(url: str, message: bytes) -> dict[str, str]:
 
 @cache
 def _session() -> Any:
-    from botocore.session import get_session  # noqa: PLC0415
+    from botocore.session import get_session  # noqa: PLC0415 - loads late
 
     return get_session()

@@ -60,7 +60,7 @@ class Registry:
         self._prepare()
         try:
             return getattr(_module(self.path.parent / path), name)
-        except Exception as error:
+        except Exception as error:  # the edge to the project's code
             raise BadProject(f"{target} cannot be loaded: {error!r}") from error
 
     @property
@@ -88,7 +88,7 @@ class Registry:
             return _compiled(await _built(made, config), graph_id)
         except BadProject:
             raise
-        except Exception as error:
+        except Exception as error:  # the edge to the project's code
             raise BadProject(f"graph {graph_id!r}: its factory raised {error!r}") from error
 
     def version(self, graph_id: str) -> str | None:
@@ -139,7 +139,7 @@ class Registry:
             module = _module(self.path.parent / path) if path.endswith(".py") else _named(path)
         except FileNotFoundError as error:
             raise BadProject(f"{where}: there is no file {error.filename}") from error
-        except Exception as error:
+        except Exception as error:  # the edge to the project's code
             raise BadProject(f"{where} does not import: {error!r}") from error
         if not hasattr(module, name):
             raise BadProject(f"{where}: {path} has no {name!r}")

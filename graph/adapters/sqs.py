@@ -67,7 +67,7 @@ def group_id(owner: str) -> str:
 
 def _boto3_client() -> Any:
     import boto3  # noqa: PLC0415 - loads late
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - loads late
 
     retries = {"mode": "standard", "max_attempts": 3}
     return boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5, retries=retries))

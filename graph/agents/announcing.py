@@ -16,7 +16,7 @@ async def announced(call: ToolCall, result: Awaitable[ToolMessage]) -> ToolMessa
     )
     try:
         message = await result
-    except Exception as error:
+    except Exception as error:  # told, and raised again
         await told.on_tool_error(error)
         raise
     await told.on_tool_end(message)

@@ -52,7 +52,7 @@ async def collect(store: CallStore) -> set[Waiting]:
 
 async def _send(store: CallStore, calls: Sequence[BatchCall]) -> set[Waiting]:
     """Send calls as one batch; one by one, if the API takes exception to some of them."""
-    import anthropic  # noqa: PLC0415
+    import anthropic  # noqa: PLC0415 - loads late
 
     requests: Any = [
         {"custom_id": call.key, "params": {**call.request, "model": call.model}} for call in calls
@@ -79,7 +79,7 @@ async def _send(store: CallStore, calls: Sequence[BatchCall]) -> set[Waiting]:
 
 async def _fetch_or_forget(store: CallStore, batch_id: str) -> set[Waiting]:
     """One batch holds none of the others back."""
-    import anthropic  # noqa: PLC0415
+    import anthropic  # noqa: PLC0415 - loads late
 
     try:
         return await _fetch(store, batch_id)

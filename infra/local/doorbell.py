@@ -28,7 +28,7 @@ async def embedded_sqs(
     children: Children, env: Mapping[str, str], redrive: Redrive
 ) -> AsyncIterator[Doorbell]:
     from infra.local.sqs_queue import SqsSource  # noqa: PLC0415 - boto3 loads late
-    from infra.local.sqs_server import NOTICES, QUEUE, sqs_server  # noqa: PLC0415
+    from infra.local.sqs_server import NOTICES, QUEUE, sqs_server  # noqa: PLC0415 - loads late
 
     async with sqs_server(children, env, redrive) as (source, endpoint):
         notices = await SqsSource.open(source.client, source.url.replace(QUEUE, NOTICES))
@@ -53,7 +53,7 @@ async def somebody_elses(
     """
     import boto3  # noqa: PLC0415 - loads late
 
-    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415
+    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415 - loads late
 
     try:
         client = boto3.client(

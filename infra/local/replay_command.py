@@ -65,7 +65,7 @@ def replay(**options: Any) -> None:
 
 async def _replayed(options: Json) -> "Replayed":
     from graph.adapters.long_term import LongTermStore  # noqa: PLC0415 - LangGraph loads late
-    from infra.local.replay import Replayer  # noqa: PLC0415
+    from infra.local.replay import Replayer  # noqa: PLC0415 - loads late
 
     registry = Registry(options["config"])
     url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)

@@ -70,7 +70,7 @@ def main() -> None:
         DomainDispatcherApplication,
         create_backend_app,
     )
-    from werkzeug.serving import make_server  # noqa: PLC0415
+    from werkzeug.serving import make_server  # noqa: PLC0415 - loads late
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     fd = int(sys.argv[1])

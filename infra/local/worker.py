@@ -70,7 +70,7 @@ def _invoke(handlers: dict[str, Handler], asked: dict[str, Any]) -> dict[str, An
     try:
         answer = handlers[asked["function"]](asked["event"], context)
         json.dumps(answer)  # what Lambda cannot send back is an error, too
-    except Exception as error:
+    except Exception as error:  # the edge to the handler
         traceback.print_exc()
         return {"error": {"type": type(error).__name__, "message": str(error)}}
     return {"answer": answer}

@@ -4,17 +4,21 @@ from collections.abc import Callable
 
 from fastapi import Depends, FastAPI
 
-from functions.api import (
-    a2a,
+from functions.api.access.permission import permitted
+from functions.api.doors import a2a, commands, mcp, sockets
+from functions.api.edge import Edge, wired
+from functions.api.errors import handle_errors
+from functions.api.request.cors import Cors
+from functions.api.request.gate import Gate
+from functions.api.request.limits import BodyLimit
+from functions.api.request.tracing import Tracing
+from functions.api.routes import (
     assistants,
     blueprints,
-    commands,
     crons,
-    mcp,
     meta,
     metrics,
     runs,
-    sockets,
     state,
     stateless,
     store,
@@ -23,13 +27,6 @@ from functions.api import (
     threads,
     webhooks,
 )
-from functions.api.cors import Cors
-from functions.api.edge import Edge, wired
-from functions.api.errors import handle_errors
-from functions.api.gate import Gate
-from functions.api.limits import BodyLimit
-from functions.api.permission import permitted
-from functions.api.tracing import Tracing
 
 
 def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from functions.api.identify import Identify, anybody
-from functions.api.quotas import Quotas
-from functions.api.subjects import Permit
+from functions.api.access.identify import Identify, anybody
+from functions.api.access.quotas import Quotas
+from functions.api.access.subjects import Permit
 from graph.runtime.engine import Runtime
 from graph.runtime.follow import Follower
 from graph.runtime.line import Line
@@ -42,7 +42,7 @@ class Edge:
 def wired() -> Edge:
     """The process's own, as its environment says; raises BadProject."""
     from functions import wiring  # noqa: PLC0415 - imports nothing before the first request
-    from functions.api.access import access_of  # noqa: PLC0415 - loads late
+    from functions.api.access.configured import access_of  # noqa: PLC0415 - loads late
     from functions.settings import settings  # noqa: PLC0415 - loads late
 
     wiring.logger()

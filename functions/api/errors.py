@@ -7,8 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from functions.api.access.permission import NothingFound
 from functions.api.answers import answer, page_headers
-from functions.api.permission import NothingFound
 from graph.errors import (
     AgentError,
     BadInput,

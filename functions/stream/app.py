@@ -6,8 +6,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions.api.access.identify import STREAM_EVENT
 from functions.api.app import app as api
-from functions.api.identify import STREAM_EVENT
 
 CONTEXT = "x-amzn-request-context"
 

@@ -15,8 +15,8 @@ import httpx
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from functions.api.access.callers import Caller
 from functions.api.app import create_app
-from functions.api.callers import Caller
 from functions.api.edge import Edge
 from functions.websocket.identity import CALLER, kept, of_the_connection
 from graph.errors import AgentError, BadInput, Conflict, NotFound

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.requests import HTTPConnection
 
-from functions.api.callers import Caller, user_of
+from functions.api.access.callers import Caller, user_of
 from functions.api.edge import Edge
 from graph.runtime.models import Connected
 

@@ -23,7 +23,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from starlette.exceptions import HTTPException
 
-from functions.api.callers import Caller, User
+from functions.api.access.callers import Caller, User
 from graph.adapters.postgres import PostgresStore
 from graph.runtime.models import ThreadQuery
 from tests.fixtures.service import Service, service, worker
@@ -267,7 +267,7 @@ async def test_behind_a_gateway_what_takes_longer_goes_on(database_url: str) -> 
 async def test_without_the_packages_a_door_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    monkeypatch.setattr("functions.api.inside.find_spec", lambda name: None)
+    monkeypatch.setattr("functions.api.doors.inside.find_spec", lambda name: None)
     api: Service = service()
 
     refusal = await api.call(method, path, {}, status=501)

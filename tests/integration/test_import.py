@@ -17,7 +17,7 @@ import pytest
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
 
-from functions.api.callers import DEFAULT
+from functions.api.access.callers import DEFAULT
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.registry import Registry
 from graph.runtime.checkpoints import Checkpoints, bound, config_of

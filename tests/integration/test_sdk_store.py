@@ -12,7 +12,7 @@ import pytest
 from fastapi.requests import HTTPConnection
 from langgraph_sdk import get_client
 
-from functions.api.callers import Caller
+from functions.api.access.callers import Caller
 from graph.adapters.long_term import LongTermStore
 from graph.adapters.migrations import migrate
 from graph.adapters.postgres import Database, PostgresStore

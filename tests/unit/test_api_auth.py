@@ -13,10 +13,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 from langgraph_sdk import Auth
 
-from functions.api.callers import Caller, User
-from functions.api.limits import StrictJson
-from functions.api.permission import permitted
-from functions.api.project_auth import ProjectAuth
+from functions.api.access.callers import Caller, User
+from functions.api.access.permission import permitted
+from functions.api.access.project_auth import ProjectAuth
+from functions.api.request.limits import StrictJson
 from graph.adapters.registry import Registry
 from tests.fixtures.graphs import Log
 from tests.fixtures.service import Service, service
@@ -422,7 +422,7 @@ async def test_a_label_with_a_dot_cannot_lead_elsewhere() -> None:
 async def test_a_route_without_a_rule_is_closed_to_handlers(
     api: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.api.permission.RULES", {})
+    monkeypatch.setattr("functions.api.access.permission.RULES", {})
     await api.call("POST", "/threads", {}, status=403, **as_user("ann"))
     assert "POST /threads" in caplog.text
 

@@ -9,8 +9,8 @@ import pytest
 from mangum import Mangum
 
 from functions import wiring
-from functions.api.identify import ByClaims, ByKey
-from functions.api.quotas import Quotas
+from functions.api.access.identify import ByClaims, ByKey
+from functions.api.access.quotas import Quotas
 from graph.adapters.memory import MemoryStore
 from graph.errors import Unavailable
 from graph.runtime.keys import Keyring, new_key

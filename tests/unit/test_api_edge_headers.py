@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from functions.api.cors import EXPOSED
-from functions.api.identify import ByKey
+from functions.api.access.identify import ByKey
+from functions.api.request.cors import EXPOSED
 from graph.adapters.memory import MemoryStore
 from graph.errors import BadProject, Unavailable
 from graph.runtime.keys import Keyring

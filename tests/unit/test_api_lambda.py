@@ -225,7 +225,7 @@ def test_a_stream_that_the_database_breaks_off_can_be_taken_up_again() -> None:
 
 
 def test_a_segment_ends_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.api.following.SEGMENT_BYTES", 150)
+    monkeypatch.setattr("functions.api.following.segments.SEGMENT_BYTES", 150)
     gateway = Gateway(rest_event, segment_seconds=1)
     asked = {"assistant_id": "steps", "input": {"log": []}, "stream_mode": ["values"]}
     thread_id = gateway.thread()

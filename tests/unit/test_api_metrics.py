@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from functions.api.callers import Caller
+from functions.api.access.callers import Caller
 from tests.fixtures.service import service
 
 SECRET = {"authorization": "Bearer s3cret"}

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from functions.api import waiting
+from functions.api.following import waiting
 from graph.errors import Unavailable
 from tests.fixtures.service import Service, service, worker
 

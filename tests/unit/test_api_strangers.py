@@ -16,9 +16,9 @@ from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import Mount, WebSocketRoute
 
+from functions.api.access.callers import Caller
+from functions.api.access.rules import OPEN, RULES
 from functions.api.app import create_app
-from functions.api.callers import Caller
-from functions.api.rules import OPEN, RULES
 from tests.fixtures.service import Service, service
 
 OWNER, STRANGER = "alice", "mallory"
@@ -95,7 +95,7 @@ def test_the_routes_are_all_there() -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 def test_every_route_asks_for_a_permission(route: tuple[str, str]) -> None:
-    assert route in RULES, "add it to functions/api/rules.py"
+    assert route in RULES, "add it to functions/api/access/rules.py"
     assert "{" in route[1] or route in OWN or route in WAITING, "add it to OWN here"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from functions.api.callers import Caller, User
+from functions.api.access.callers import Caller, User
 from functions.api.edge import Edge
 from functions.websocket.commands import Desk
 from functions.websocket.handler import serve

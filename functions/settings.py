@@ -20,6 +20,9 @@ class Settings(BaseModel):
     DATABASE_URL: str = Field(description="Postgres, through the proxy")
     MIGRATION_DATABASE_URL: str = Field("", description="Postgres itself; default DATABASE_URL")
     MIGRATION_DATABASE_SECRET_ARN: str = Field("", description="secret with the owner's password")
+    DATABASE_FUNCTIONS_USER: str = Field(
+        "", description="role that migrations let in, for functions that are not the owner"
+    )
     DATABASE_IAM: bool = Field(False, description="log in with IAM tokens instead of a password")
     DATABASE_SECRET_ARN: str = Field("", description="secret with the password, read at log-in")
     DATABASE_PREPARES: bool = Field(False, description="prepare statements: only without a proxy")

@@ -77,6 +77,7 @@ def runtime() -> Runtime:
         graphs=registry,
         max_attempts=env.BATON_MAX_ATTEMPTS,
         steps_per_invocation=env.BATON_STEPS_PER_INVOCATION,
+        most_unfinished=env.BATON_UNFINISHED_RUNS,
         inline_seconds=env.BATON_INLINE_SECONDS,
         budget=env.BATON_BUDGET.model_dump(exclude_unset=True) if env.BATON_BUDGET else {},
         retention=Retention(

@@ -1,12 +1,21 @@
 """The effect key: how a node makes its outside effects idempotent."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.config import get_config
 
-SEQ = "baton_seq"
-PATHS = "baton_paths"  # namespace of a nested graph -> path of the task that runs it
+PLACE = "baton_place"
+SEQ = "baton_seq"  # in the metadata of checkpoints
+
+
+@dataclass(slots=True)
+class Place:
+    """Which step nodes run in; the engine moves it on while they do not."""
+
+    seq: int
+    paths: dict[str, str] = field(default_factory=dict)  # of nested graphs' tasks, by namespace
 
 
 def effect_key() -> str:
@@ -18,11 +27,12 @@ def effect_key() -> str:
     """
     config = get_config()
     conf = config["configurable"]
-    if SEQ not in conf:
+    place: Place | None = conf.get(PLACE)
+    if place is None:
         raise RuntimeError("effect_key() works inside a node that Baton runs")
-    parents = _parents(conf.get("checkpoint_ns", ""), conf.get(PATHS, {}))
+    parents = _parents(conf.get("checkpoint_ns", ""), place.paths)
     own = task_path(config["metadata"], nested=bool(parents))
-    return ":".join((conf["thread_id"], str(conf[SEQ]), "/".join((*parents, own))))
+    return ":".join((conf["thread_id"], str(place.seq), "/".join((*parents, own))))
 
 
 def _parents(ns: str, paths: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ AgentError
     Conflict           the thread is busy, exists already, or waits for nothing
     Moved              the thread is not where the caller believes it to be
     BadInput           the request cannot be understood
+    TooMany            the owner has as many unfinished runs as they may have
   PermanentFailure     a node gives up: the run fails, no retry
   Outgrown             the deployed graph cannot go on from the thread's state: the run fails
     NodeNotFound       a node that the thread waits for is gone
@@ -14,6 +15,8 @@ AgentError
     Refused            the graph's `revalidate` would not go on
   LostClaim            another invocation has taken the thread over: write nothing, drop it
   Unavailable          Postgres or the queue did not answer: the message comes back
+    KeyMissing         a value is sealed with a key that this process was not given
+    Tampered           a sealed value was changed, or put where it does not belong
   Undelivered          somebody outside did not take what was sent: it is sent again
     Gone               and never will
   BadProject           langgraph.json or a graph it names cannot be loaded
@@ -46,6 +49,10 @@ class BadInput(UserError):
     """The request cannot be understood."""
 
 
+class TooMany(UserError):
+    """The owner has as many unfinished runs as they may have: one must end first."""
+
+
 class PermanentFailure(AgentError):
     """Raise it in a node to end the run as `error` whatever the retry policy says."""
 
@@ -76,6 +83,14 @@ class LostClaim(AgentError):
 
 class Unavailable(AgentError):
     """A part Baton depends on did not answer; the invocation fails and is tried again."""
+
+
+class KeyMissing(Unavailable):
+    """A value is sealed with a key that is not configured; nothing is lost, and nothing goes on."""
+
+
+class Tampered(Unavailable):
+    """A sealed value is not what was sealed there."""
 
 
 class Undelivered(AgentError):

@@ -54,25 +54,31 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION public.advance_1(thread_id text, fence bigint, steps integer DEFAULT 0, ends boolean DEFAULT false, edits boolean DEFAULT false, again boolean DEFAULT false, owner text DEFAULT NULL::text, seq bigint DEFAULT NULL::bigint, run_id text DEFAULT NULL::text, run_status text DEFAULT NULL::text, thread_status text DEFAULT NULL::text, wake_in double precision DEFAULT NULL::double precision, head text DEFAULT NULL::text, interrupts jsonb DEFAULT '{}'::jsonb, error jsonb DEFAULT NULL::jsonb, input_applied boolean DEFAULT false, stop_at integer DEFAULT NULL::integer, failures integer DEFAULT NULL::integer, spent jsonb DEFAULT NULL::jsonb, calls bigint DEFAULT 0, tokens bigint DEFAULT 0, usd numeric DEFAULT 0, tool_calls bigint DEFAULT 0, c_ns text[] DEFAULT NULL::text[], c_id text[] DEFAULT NULL::text[], c_parent text[] DEFAULT NULL::text[], c_metadata jsonb[] DEFAULT NULL::jsonb[], c_blobs text[] DEFAULT NULL::text[], c_body bytea[] DEFAULT NULL::bytea[], c_lists jsonb[] DEFAULT NULL::jsonb[], b_id bytea[] DEFAULT NULL::bytea[], b_kind text[] DEFAULT NULL::text[], b_data bytea[] DEFAULT NULL::bytea[], i_list bigint[] DEFAULT NULL::bigint[], i_start integer[] DEFAULT NULL::integer[], i_count integer[] DEFAULT NULL::integer[], i_data bytea[] DEFAULT NULL::bytea[], w_ns text[] DEFAULT NULL::text[], w_checkpoint text[] DEFAULT NULL::text[], w_task text[] DEFAULT NULL::text[], w_idx integer[] DEFAULT NULL::integer[], w_path text[] DEFAULT NULL::text[], w_channel text[] DEFAULT NULL::text[], w_kind text[] DEFAULT NULL::text[], w_data bytea[] DEFAULT NULL::bytea[], e_name text[] DEFAULT NULL::text[], e_data bytea[] DEFAULT NULL::bytea[]) RETURNS TABLE(next_seq bigint, active boolean, due_in double precision, watched boolean)
+CREATE FUNCTION public.advance_1(thread_id text, fence bigint, lease double precision DEFAULT NULL::double precision, steps integer DEFAULT 0, ends boolean DEFAULT false, edits boolean DEFAULT false, again boolean DEFAULT false, owner text DEFAULT NULL::text, seq bigint DEFAULT NULL::bigint, run_id text DEFAULT NULL::text, run_status text DEFAULT NULL::text, thread_status text DEFAULT NULL::text, wake_in double precision DEFAULT NULL::double precision, head text DEFAULT NULL::text, interrupts jsonb DEFAULT '{}'::jsonb, error jsonb DEFAULT NULL::jsonb, input_applied boolean DEFAULT false, stop_at integer DEFAULT NULL::integer, failures integer DEFAULT NULL::integer, spent jsonb DEFAULT NULL::jsonb, calls bigint DEFAULT 0, tokens bigint DEFAULT 0, usd numeric DEFAULT 0, tool_calls bigint DEFAULT 0, c_ns text[] DEFAULT NULL::text[], c_id text[] DEFAULT NULL::text[], c_parent text[] DEFAULT NULL::text[], c_metadata jsonb[] DEFAULT NULL::jsonb[], c_blobs text[] DEFAULT NULL::text[], c_body bytea[] DEFAULT NULL::bytea[], c_lists jsonb[] DEFAULT NULL::jsonb[], b_id bytea[] DEFAULT NULL::bytea[], b_kind text[] DEFAULT NULL::text[], b_data bytea[] DEFAULT NULL::bytea[], i_list bigint[] DEFAULT NULL::bigint[], i_start integer[] DEFAULT NULL::integer[], i_count integer[] DEFAULT NULL::integer[], i_data bytea[] DEFAULT NULL::bytea[], w_ns text[] DEFAULT NULL::text[], w_checkpoint text[] DEFAULT NULL::text[], w_task text[] DEFAULT NULL::text[], w_idx integer[] DEFAULT NULL::integer[], w_path text[] DEFAULT NULL::text[], w_channel text[] DEFAULT NULL::text[], w_kind text[] DEFAULT NULL::text[], w_data bytea[] DEFAULT NULL::bytea[], e_name text[] DEFAULT NULL::text[], e_data bytea[] DEFAULT NULL::bytea[]) RETURNS TABLE(next_seq bigint, active boolean, due_in double precision, watched boolean, next_fence bigint, told bigint, thread_calls bigint, thread_tokens bigint, thread_usd numeric, thread_tool_calls bigint, run_calls bigint, run_tokens bigint, run_usd numeric, run_tool_calls bigint)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
     settles boolean := advance_1.ends OR advance_1.edits;
+    kept bigint;
     mine record;
 BEGIN
+    IF e_name IS NOT NULL THEN  -- no claim that would change it can come before the update below
+        SELECT t.events_kept INTO kept FROM threads t WHERE t.thread_id = advance_1.thread_id;
+    END IF;
     UPDATE threads t
        SET seq = t.seq + advance_1.steps,
            fence = t.fence + 1,
-           lease_until = NULL,
-           attempts = CASE WHEN again THEN t.attempts ELSE 0 END,
+           lease_until = moment + make_interval(secs => lease),
+           attempts = CASE WHEN again THEN t.attempts WHEN lease IS NULL THEN 0 ELSE 1 END,
            wake_at = CASE WHEN edits THEN t.wake_at
                           ELSE moment + make_interval(secs => wake_in) END,
            rung_at = NULL,
            head = coalesce(advance_1.head, t.head),
            events = t.events + coalesce(cardinality(e_name), 0),
+           events_kept = CASE WHEN lease IS NULL THEN t.events_kept
+                              ELSE t.events + coalesce(cardinality(e_name), 0) END,
            calls = t.calls + advance_1.calls,
            tokens = t.tokens + advance_1.tokens,
            usd = t.usd + advance_1.usd,
@@ -87,7 +93,8 @@ BEGIN
            error = CASE WHEN settles THEN advance_1.error ELSE t.error END,
            updated_at = moment
      WHERE t.thread_id = advance_1.thread_id AND t.fence = advance_1.fence
-    RETURNING t.seq, t.active_run_id, t.head, t.wake_at, t.events, t.events_kept, t.watched_until
+    RETURNING t.seq, t.fence, t.active_run_id, t.head, t.wake_at, t.events, t.watched_until,
+              t.calls, t.tokens, t.usd, t.tool_calls
          INTO mine;
     IF NOT FOUND THEN
         RETURN;
@@ -130,11 +137,20 @@ BEGIN
         w_ns, w_checkpoint, w_task, w_idx, w_path, w_channel, w_kind, w_data);
     IF e_name IS NOT NULL THEN
         PERFORM add_events_1(
-            advance_1.run_id, advance_1.fence, mine.events_kept, mine.events, e_name, e_data);
+            advance_1.run_id, advance_1.fence, kept, mine.events, e_name, e_data);
     END IF;
-    RETURN QUERY SELECT mine.seq, mine.active_run_id IS NOT NULL,
-                        extract(epoch FROM mine.wake_at - clock_timestamp())::float8,
-                        coalesce(mine.watched_until > clock_timestamp(), false);
+    IF lease IS NOT NULL THEN
+        SELECT mine.fence, mine.events, mine.calls, mine.tokens, mine.usd, mine.tool_calls,
+               r.calls, r.tokens, r.usd, r.tool_calls
+          INTO next_fence, told, thread_calls, thread_tokens, thread_usd, thread_tool_calls,
+               run_calls, run_tokens, run_usd, run_tool_calls
+          FROM runs r WHERE r.run_id = advance_1.run_id;
+    END IF;
+    next_seq := mine.seq;
+    active := mine.active_run_id IS NOT NULL;
+    due_in := extract(epoch FROM mine.wake_at - clock_timestamp());
+    watched := coalesce(mine.watched_until > clock_timestamp(), false);
+    RETURN NEXT;
 END $$;
 
 CREATE FUNCTION public.blobs_of(of_thread text, ids bytea[]) RETURNS bytea[]
@@ -268,6 +284,16 @@ CREATE FUNCTION public.seconds_short(room double precision[], needs double preci
     SELECT max((need - r) / rate) FROM unnest(room, needs, rates) AS x (r, need, rate)
 $$;
 
+CREATE FUNCTION public.unfinished_1(of_owner text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(of_owner, 0));
+    RETURN (SELECT count(*) FROM runs
+             WHERE owner = of_owner AND status IN ('pending', 'running'));
+END
+$$;
+
 CREATE FUNCTION public.writes_of(of_thread text, of_ns text, of_checkpoint text) RETURNS bytea[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
@@ -388,6 +414,8 @@ CREATE TABLE public.crons (
     error jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    stamp jsonb DEFAULT '{}'::jsonb NOT NULL,
+    made_assistant text,
     CONSTRAINT crons_on_run_completed_check CHECK ((on_run_completed = ANY (ARRAY['delete'::text, 'keep'::text])))
 );
 
@@ -680,6 +708,8 @@ CREATE INDEX checkpoints_run ON public.checkpoints USING btree (((metadata ->> '
 
 CREATE INDEX connections_ends ON public.connections USING btree (ends_at);
 
+CREATE INDEX crons_assistant ON public.crons USING btree (owner, made_assistant) WHERE (made_assistant IS NOT NULL);
+
 CREATE INDEX crons_due ON public.crons USING btree (next_run_date) WHERE (next_run_date IS NOT NULL);
 
 CREATE INDEX crons_owner ON public.crons USING btree (owner, created_at DESC);
@@ -742,6 +772,9 @@ ALTER TABLE ONLY public.blobs
 
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT checkpoints_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.crons
+    ADD CONSTRAINT crons_owner_made_assistant_fkey FOREIGN KEY (owner, made_assistant) REFERENCES public.assistants(owner, assistant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.crons
     ADD CONSTRAINT crons_thread_id_fkey FOREIGN KEY (thread_id) REFERENCES public.threads(thread_id) ON DELETE CASCADE;

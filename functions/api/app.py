@@ -27,6 +27,7 @@ from functions.api.routes import (
     threads,
     webhooks,
 )
+from functions.api.security import describe_security
 
 
 def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
@@ -63,6 +64,7 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
     ):
         app.include_router(part.router)
     app.router.routes.append(sockets.route)
+    describe_security(app, lambda: edge().security)
     return app
 
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from functions.api.access.identify import Identify, anybody
 from functions.api.access.quotas import Quotas
 from functions.api.access.subjects import Permit
+from graph.adapters.auth_config import Security
 from graph.runtime.engine import Runtime
 from graph.runtime.follow import Follower
 from graph.runtime.line import Line
@@ -34,6 +35,7 @@ class Edge:
     identify: Identify = anybody
     permit: Permit | None = None  # the project's handlers
     quotas: Quotas | None = None
+    security: Security | None = None  # as the OpenAPI document has it
     metrics_token: str = ""  # of those who may read /metrics; empty: as open as the rest
     origins: tuple[str, ...] = ()  # of the pages that may call; "*" is any
 
@@ -61,6 +63,7 @@ def wired() -> Edge:
         identify=access.identify,
         permit=access.permit,
         quotas=access.quotas,
+        security=access.security,
         metrics_token=env.BATON_METRICS_TOKEN,
         origins=tuple(env.BATON_CORS_ORIGINS.replace(",", " ").split()),
     )

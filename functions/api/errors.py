@@ -17,6 +17,7 @@ from graph.errors import (
     LostClaim,
     Moved,
     NotFound,
+    TooMany,
     Unavailable,
 )
 
@@ -28,10 +29,11 @@ STATUS: dict[type[AgentError], int] = {
     LostClaim: 409,  # somebody else changed the thread under an edit
     Moved: 412,
     BadInput: 422,
+    TooMany: 429,
     BadProject: 500,
     Unavailable: 503,
 }
-RETRY = {503: {"Retry-After": "1"}}
+RETRY = {429: {"Retry-After": "5"}, 503: {"Retry-After": "1"}}
 OURS = {  # what is not the client's fault is for the log, with its names and addresses
     500: "the server's project cannot be loaded: its log says why",
     503: "a part that the server needs did not answer: try again",

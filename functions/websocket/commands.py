@@ -7,11 +7,10 @@ What a frame asks is asked of the API itself, as the one who connected: its rule
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +21,9 @@ from functions.websocket.identity import CALLER, kept, of_the_connection
 from graph.errors import AgentError, BadInput, Conflict, NotFound
 from graph.runtime.models import Notice, Topic, Wish
 from graph.runtime.notices import ring_outside
+
+if TYPE_CHECKING:
+    import httpx
 
 Json = dict[str, Any]
 MOST_CHANNELS = 20
@@ -93,7 +95,7 @@ class Visit:
     """On whose behalf a command is carried out, and with what."""
 
     edge: Edge
-    api: httpx.AsyncClient
+    api: "httpx.AsyncClient"
     connection_id: str
     owner: str
 
@@ -203,7 +205,9 @@ class Desk:
         async with self._as(caller) as api:
             return await command(asked, Visit(self.edge, api, connection_id, caller.owner))
 
-    def _as(self, caller: Caller) -> httpx.AsyncClient:
+    def _as(self, caller: Caller) -> "httpx.AsyncClient":
+        import httpx  # noqa: PLC0415 - who connects or leaves asks for nothing
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await self._app({**scope, CALLER: caller}, receive, send)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 
+from graph.adapters.functions_role import let_in
 from graph.adapters.long_term.vectors import make_vectors
 from graph.errors import BadProject, Unavailable
 
@@ -20,10 +21,11 @@ def numbered(folder: Path = FOLDER) -> list[Path]:
     return files
 
 
-async def migrate(database_url: str, *, dims: int | None = None) -> list[str]:
+async def migrate(database_url: str, *, dims: int | None = None, role: str = "") -> list[str]:
     """Apply what is missing, each in a transaction of its own; the names of what was applied.
 
     `dims` are those of the embeddings by which the long-term store finds its items, if it does.
+    `role` is whom the functions log in as, if it is not the owner.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -40,7 +42,10 @@ async def migrate(database_url: str, *, dims: int | None = None) -> list[str]:
         cursor = await connection.execute("SELECT name FROM migrations")
         done = {name for (name,) in await cursor.fetchall()}
         applied = [await _apply(connection, file) for file in numbered() if file.stem not in done]
-        return applied + (await make_vectors(connection, dims) if dims else [])
+        applied += await make_vectors(connection, dims) if dims else []
+        if role:
+            await let_in(connection, role)
+        return applied
 
 
 async def _apply(connection: psycopg.AsyncConnection, file: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from graph.adapters.auth_config import AuthConfig, auth_config
 from graph.adapters.store_config import StoreConfig, store_config
 from graph.adapters.upkeep import HOOKS, upkeep, version_of_entry
 from graph.errors import BadProject
@@ -112,13 +113,15 @@ class Registry:
         """Whatever it is: one that cannot be loaded lets nobody in."""
         return self._config.get("auth") is not None
 
+    @property
+    def auth_config(self) -> AuthConfig:
+        """What the file says of it; raises BadProject."""
+        return auth_config(self._config.get("auth"))
+
     def auth(self) -> Any:
         """The project's `auth`, an object of LangGraph's Auth; raises BadProject."""
         if self._auth is None:
-            spec = self._config.get("auth")
-            target = spec.get("path") if isinstance(spec, dict) else None
-            if not isinstance(target, str) or ":" not in target:
-                raise BadProject(f'{self.path}: auth must be {{"path": "./file.py:variable"}}')
+            target = self.auth_config.path
             found = self._named(target, f"auth ({target})")
             if not hasattr(found, "_authenticate_handler"):
                 raise BadProject(f"auth ({target}) is a {type(found).__name__}, not an Auth")

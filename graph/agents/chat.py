@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field, create_model
 
 from graph import PermanentFailure
 from graph.agents import memories
-from graph.agents.deciding import decide
 from graph.agents.toolbox import Tool, carry_out
 from graph.agents.tools import TOOLS
+from graph.llm.asking import decide
 from graph.llm.chat import Claude
 from graph.llm.window import Conversation, Window
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, Literal, TypedDict
 
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
@@ -16,7 +18,9 @@ from pydantic import BaseModel, Field
 from graph import PermanentFailure
 from graph.agents import documents, sources
 from graph.agents.sources import Conflict, Note, Weight
-from graph.llm import claude
+from graph.llm.asking import ask, write
+from graph.llm.chat import Claude
+from graph.llm.settings import OFFLINE_MODEL
 
 SYSTEM = (
     "You research a question in the user's own documents. The notes are passages from them: "
@@ -81,12 +85,12 @@ class Weighing(BaseModel):
     queries: list[str] = Field(default_factory=list, max_length=4)
 
 
-async def plan(state: State) -> State:
+async def plan(state: State, *, model: BaseChatModel) -> State:
     """Turn the question into the first queries."""
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
         raise PermanentFailure('research needs an input like {"question": "..."}')
-    reply = await claude.ask(_material({"question": question}), Plan, system=SYSTEM)
+    reply = await ask(model, _asked({"question": question}), Plan)
     return {
         "queries": reply.value.queries,
         "searched": [],
@@ -117,13 +121,13 @@ async def search(state: State, *, find: Find) -> State:
     }
 
 
-async def decide(state: State, runtime: Runtime[Context]) -> State:
+async def decide(state: State, runtime: Runtime[Context], *, model: BaseChatModel) -> State:
     """Weigh the notes and choose what to search next; nothing, when it is enough."""
     last = state["rounds"] >= (runtime.context or Context()).max_rounds
     notes = len(state["notes"])
     if last and not notes:
         return {"queries": []}
-    reply = await claude.ask(_material(state), Weighing, system=SYSTEM)
+    reply = await ask(model, _asked(state), Weighing)
     found = reply.value
     queries = [] if last or found.enough else found.queries
     return {
@@ -142,7 +146,7 @@ def next_node(state: State, runtime: Runtime[Context]) -> Literal["search", "ask
     return "ask" if asks and state.get("conflicts") else "write"
 
 
-def ask(state: State) -> State:
+def ask_person(state: State) -> State:
     """Have a person say which notes to trust; an answer without a sense is asked for again."""
     conflict, *others = state["conflicts"]
     answer = interrupt(sources.question(conflict, state["notes"], state.get("problem", "")))
@@ -164,8 +168,8 @@ def after_asking(state: State) -> Literal["ask", "write"]:
     return "ask" if state["conflicts"] else "write"
 
 
-async def write(state: State, runtime: Runtime[Context]) -> State:
-    """Write the report from the notes, streaming its text, and say which model wrote it."""
+async def report(state: State, *, model: BaseChatModel) -> State:
+    """Write the report from the notes, and say which model wrote it."""
     if not sources.material(state["notes"], state.get("weights", {})):
         tried = "; ".join(state["searched"])
         text = f"Nothing in the indexed documents matches. Searched for: {tried}."
@@ -175,23 +179,21 @@ async def write(state: State, runtime: Runtime[Context]) -> State:
         "After each claim cite the note it rests on by its number, like [1]. "
         "Rest on strong notes before weak ones; where notes conflict, say so."
     )
-    written = await claude.write(
-        f"{_material(state)}\n\n{order}",
-        system=SYSTEM,
-        on_text=lambda piece: runtime.stream_writer({"text": piece}),
-    )
-    report = _sign(written.text, written.model) + sources.cited(written.text, state["notes"])
-    return {"report": report, "model": written.model}
+    written = await write(model, _asked(state, order))
+    cited = sources.cited(written.text, state["notes"])
+    return {"report": _sign(written.text, written.model) + cited, "model": written.model}
 
 
-def _material(state: State) -> str:
+def _asked(state: State, *more: str) -> list[AnyMessage]:
     searched = [f"<searched>{query}</searched>" for query in state.get("searched", [])]
     notes = sources.material(state.get("notes", []), state.get("weights", {}))
-    return "\n".join([f"<question>{state['question']}</question>", *searched, *notes])
+    question = f"<question>{state['question']}</question>"
+    prompt = "\n".join([question, *searched, *notes, *more])
+    return [SystemMessage(SYSTEM), HumanMessage(prompt)]
 
 
 def _sign(text: str, model: str) -> str:
-    if model == claude.OFFLINE_MODEL:
+    if model == OFFLINE_MODEL:
         return (
             f"> Made offline by `{model}`, a local stand-in that only copies sentences "
             f"from the documents. No language model took part.\n\n{text}"
@@ -199,14 +201,17 @@ def _sign(text: str, model: str) -> str:
     return f"{text}\n\n*Written by {model}.*"
 
 
-def build(find: Find = documents.search) -> StateGraph[State, Context, Question, State]:
-    """The graph, over any search."""
+def build(
+    model: BaseChatModel | None = None, find: Find = documents.search
+) -> StateGraph[State, Context, Question, State]:
+    """The graph, over any LangChain chat model and any search."""
+    model = model or Claude()
     builder = StateGraph(State, context_schema=Context, input_schema=Question)
-    builder.add_node("plan", plan)
+    builder.add_node("plan", partial(plan, model=model))
     builder.add_node("search", partial(search, find=find))
-    builder.add_node("decide", decide)
-    builder.add_node("ask", ask)
-    builder.add_node("write", write)
+    builder.add_node("decide", partial(decide, model=model))
+    builder.add_node("ask", ask_person)
+    builder.add_node("write", partial(report, model=model))
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "search")
     builder.add_edge("search", "decide")

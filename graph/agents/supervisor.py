@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field
 
 from graph import PermanentFailure
 from graph.agents import documents, research, worker
-from graph.agents.deciding import decide
 from graph.agents.tools import TOOLS
 from graph.agents.worker import Finding
+from graph.llm.asking import decide
 from graph.llm.chat import Claude
 
 Member = Literal["researcher", "writer", "analyst"]
@@ -141,7 +141,7 @@ def build(
     model = model or Claude()
     calculator = [tool for tool in TOOLS if tool.name == "calculate"]
     members: dict[Member, Any] = {
-        "researcher": research.build(find),
+        "researcher": research.build(model, find),
         "analyst": worker.build(ROLES["analyst"], model, calculator),
         "writer": worker.build(ROLES["writer"], model),
     }

@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal, Protocol, TypedDict
 
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from graph import PermanentFailure, effect_key, owner
 from graph.agents import documents, outbox
-from graph.llm import claude
+from graph.llm.asking import ask, write
+from graph.llm.chat import Claude
 
 Category = Literal["general", "billing", "technical", "security"]
 Priority = Literal["normal", "low", "high", "critical"]
@@ -89,13 +91,13 @@ class Decision(BaseModel, extra="forbid"):
         return self
 
 
-async def classify(state: State) -> State:
+async def classify(state: State, *, model: BaseChatModel) -> State:
     """Say what the ticket is about and how urgent it is."""
     for name in ("ticket", "sender"):
         given = state.get(name)
         if not isinstance(given, str) or not given.strip():
             raise PermanentFailure('triage needs {"ticket": "...", "sender": "you@example.com"}')
-    reply = await claude.ask(_material(state), Classification, system=SYSTEM)
+    reply = await ask(model, _asked(state), Classification)
     found = reply.value
     return {
         "category": found.category,
@@ -113,15 +115,11 @@ def specialist(state: State) -> Category:
     return state["category"]
 
 
-async def draft(state: State, runtime: Runtime, *, role: str, find: Find) -> State:
-    """Write an answer from what the documents say, streaming its text."""
+async def draft(state: State, *, model: BaseChatModel, role: str, find: Find) -> State:
+    """Write an answer from what the documents say."""
     notes = await find(state["ticket"], PASSAGES)
     order = f"{role} Write the answer to the sender, and nothing else."
-    written = await claude.write(
-        "\n".join([_material(state), *map(_note, notes), order]),
-        system=SYSTEM,
-        on_text=lambda piece: runtime.stream_writer({"text": piece}),
-    )
+    written = await write(model, _asked(state, *map(_note, notes), order))
     return {"draft": written.text, "model": written.model}
 
 
@@ -167,8 +165,9 @@ async def send(state: State, *, put: Put) -> State:
     return {"outcome": "sent"}
 
 
-def _material(state: State) -> str:
-    return f"<ticket>{state['ticket']}</ticket>"
+def _asked(state: State, *more: str) -> list[AnyMessage]:
+    ticket = f"<ticket>{state['ticket']}</ticket>"
+    return [SystemMessage(SYSTEM), HumanMessage("\n".join([ticket, *more]))]
 
 
 def _note(found: documents.Passage) -> str:
@@ -176,13 +175,14 @@ def _note(found: documents.Passage) -> str:
 
 
 def build(
-    find: Find = documents.search, put: Put = outbox.put
+    model: BaseChatModel | None = None, find: Find = documents.search, put: Put = outbox.put
 ) -> StateGraph[State, None, Ticket, State]:
-    """The graph, over any search and any outbox."""
+    """The graph, over any LangChain chat model, any search and any outbox."""
+    model = model or Claude()
     builder = StateGraph(State, input_schema=Ticket)
-    builder.add_node("classify", classify)
+    builder.add_node("classify", partial(classify, model=model))
     for name, role in SPECIALISTS.items():
-        builder.add_node(name, partial(draft, role=role, find=find))
+        builder.add_node(name, partial(draft, model=model, role=role, find=find))
         builder.add_conditional_edges(name, must_be_approved)
     builder.add_node("approve", approve)
     builder.add_node("send", partial(send, put=put))

@@ -4,6 +4,7 @@ Nothing sleeps here: a call that cannot be made now, or failed, ends the step as
 run that asked for `batch` the answer is a batch's.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from graph.llm.failures import retried
 from graph.llm.limits import admitted
 from graph.llm.metering import metered, on_record
 from graph.llm.providers import TIMEOUT, cached, client, close, keys
-from graph.llm.recorded import answered, on_tape
+from graph.llm.recorded import COUNT, MESSAGE, answered, on_tape, recorded
 from graph.llm.router import call_of, model
 from graph.llm.settings import DEFAULT_MODEL
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MODEL", "MAX_TOKENS", "close", "count_tokens", "model", "streaming"]
 
 MAX_TOKENS = 16_000  # of an answer; thinking counts towards it
-COUNT_TIMEOUT = 10.0  # seconds
+COUNT_TIMEOUT = 5.0  # seconds
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] |
         return
     if step and step.batch:
         message = await answer_of_batch(step, request)
-        on_tape(request, message)
+        _keep(request, message)
         yield Collected(message)
         _check(message)
         return
@@ -56,20 +57,34 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] |
         with metered(stream, call):
             yield stream
             message = await stream.get_final_message()
-    on_tape(request, message)
+    _keep(request, message)
     _check(message)
 
 
 async def count_tokens(**request: Any) -> int | None:
     """The tokens of a request by the API's own count; None where it does not count, or not now."""
+    found = recorded(COUNT, request)
+    if found is None:
+        found = {"input_tokens": await _counted(request)}
+        on_tape(COUNT, request, found)
+    counted: int | None = found["input_tokens"]
+    return counted
+
+
+async def _counted(request: dict[str, Any]) -> int | None:
     import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
 
     try:
-        api = client(keys()[0])
-        counted = await api.messages.count_tokens(model=model(), timeout=COUNT_TIMEOUT, **request)
-    except (anthropic.AnthropicError, PermanentFailure, AttributeError):
-        return None
+        async with asyncio.timeout(COUNT_TIMEOUT):
+            api = client(keys()[0])
+            counted = await api.messages.count_tokens(model=model(), **request)
+    except (anthropic.AnthropicError, PermanentFailure, TimeoutError):
+        return None  # Ollama and Bedrock have no such endpoint
     return counted.input_tokens
+
+
+def _keep(request: dict[str, Any], message: "Message") -> None:
+    on_tape(MESSAGE, request, message.to_dict(mode="json"))
 
 
 def _check(message: "Message") -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from graph.errors import BadProject
 
 DEFAULT_MODEL = "claude-haiku-5-5"
+OFFLINE_MODEL = "offline-extractive"  # how the local stand-in signs its answers
 
 
 class Limit(BaseModel, extra="forbid", frozen=True):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from graph.errors import Conflict, Moved, NotFound, UserError
+from graph.errors import Conflict, Moved, NotFound, TooMany, UserError
 from graph.runtime.models import Json, NewRun, ThreadStatus
 
 
@@ -41,6 +41,14 @@ def refusal(new: NewRun, found: Standing) -> UserError | None:
     if new.strict and not found.busy_with:
         return _unasked(new, found.interrupts)
     return None
+
+
+def too_many(new: NewRun) -> TooMany:
+    """The reason when the owner's quota is used up."""
+    return TooMany(
+        f"at most {new.most_unfinished} runs may be pending or running: wait for one to end, or "
+        "cancel one"
+    )
 
 
 def _unasked(new: NewRun, interrupts: Json) -> Conflict | None:

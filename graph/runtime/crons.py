@@ -10,9 +10,10 @@ from uuid_utils.compat import uuid7
 from graph.errors import BadInput, BadProject, UserError
 from graph.runtime.assistants import find_runnable, pinned
 from graph.runtime.engine import Runtime
-from graph.runtime.models import Cron, Firing, NewRun
+from graph.runtime.models import Assistant, Cron, Firing, NewRun
 from graph.runtime.runs import STATELESS, begun, checked
 from graph.runtime.schedules import next_firing
+from graph.runtime.stamps import joined, stamped
 
 log = logging.getLogger("baton.crons")
 
@@ -21,9 +22,13 @@ BRIEFLY = (60.0, "delete")  # minutes in which what a run came to can be read
 
 async def create_cron(rt: Runtime, cron: Cron) -> Cron:
     """Accept a cron; raises BadInput naming the field, NotFound without its thread or assistant."""
-    new = await _run(rt, cron)
+    assistant = await find_runnable(rt, cron.assistant_id, cron.owner)
+    _run_of(assistant, rt, cron)
     _ends_later(cron)
-    return await rt.store.create_cron(_scheduled(replace(cron, assistant_id=new.assistant_id)))
+    found = assistant.assistant_id
+    made = found if assistant.owner else None
+    new = replace(cron, assistant_id=found, made_assistant=made, stamp=stamped({}))
+    return await rt.store.create_cron(_scheduled(new))
 
 
 async def update_cron(
@@ -78,7 +83,10 @@ async def _fire(rt: Runtime, cron: Cron, now: datetime) -> bool:
 
 async def _run(rt: Runtime, cron: Cron) -> NewRun:
     """The run of one due time, of the assistant as it is now."""
-    assistant = await find_runnable(rt, cron.assistant_id, cron.owner)
+    return _run_of(await find_runnable(rt, cron.assistant_id, cron.owner), rt, cron)
+
+
+def _run_of(assistant: Assistant, rt: Runtime, cron: Cron) -> NewRun:
     pins = pinned(assistant, cron.kwargs, cron.metadata)
     made_by = {"cron_id": cron.cron_id}
     new = NewRun(
@@ -92,7 +100,7 @@ async def _run(rt: Runtime, cron: Cron) -> NewRun:
         multitask_strategy=cron.multitask_strategy,
         delay=float(cron.payload.get("after_seconds", 0)),
         thread_ttl=rt.retention.ttl if cron.on_run_completed == "keep" else BRIEFLY,
-        thread_metadata={**cron.metadata, **STATELESS, **made_by},
+        thread_metadata=joined({**cron.metadata, **STATELESS, **made_by}, cron.stamp),
     )
     return checked(rt, new)
 

@@ -27,6 +27,7 @@ class Runtime:
     max_attempts: int = 3
     steps_per_invocation: int = 1
     inline_seconds: float = 5.0  # after which an invocation begins no further step
+    most_unfinished: int = 0  # runs of an owner; 0: no limit
     budget: Json = field(default_factory=dict)  # the ceilings of runs that ask for no others
     retention: Retention = field(
         default_factory=Retention

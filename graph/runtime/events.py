@@ -74,14 +74,13 @@ class StepEvents:
         eager = {"custom"} if self.asked & {"progress", "tools"} else set()
         return [mode for mode in MODES if mode in NEEDED or mode in self.asked | tokens | eager]
 
-    @property
-    def callbacks(self) -> list[Any]:
-        """What LangChain is to call."""
+    def callbacks(self, tell: Callable[[Any], None]) -> list[Any]:
+        """What LangChain is to call, to tell its own events."""
         if "events" not in self.asked:
             return []
         from graph.runtime.callbacks import Callbacks  # noqa: PLC0415 - few ask for them
 
-        return [Callbacks(lambda event: self.note((), "events", event))]
+        return [Callbacks(tell)]
 
     def note(self, ns: Sequence[str], mode: str, data: Any) -> None:
         """Take in one item of LangGraph's stream."""

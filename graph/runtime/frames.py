@@ -6,13 +6,16 @@ around what the graph's serializer made of it, and is built by that serializer a
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import ormsgpack
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from pydantic import BaseModel
 
 TYPED, PLAIN = 0, 1
 MESSAGES: dict[int, type[BaseMessage]] = {
@@ -56,7 +59,13 @@ def freeze(items: Sequence[Any], serde: SerializerProtocol) -> tuple[bytes, bool
 
 def thaw(data: bytes, count: int, serde: SerializerProtocol) -> list[Any]:
     with _uncollected():
-        return [_item(form, serde) for form in _forms(data, count)]
+        forms = _forms(data, count)
+        codes = [form[0] for form in forms]
+        built = {
+            code: iter(_built(code, [form for form in forms if form[0] == code], serde))
+            for code in set(codes)
+        }
+        return [next(built[code]) for code in codes]
 
 
 def split(data: bytes, count: int) -> list[bytes]:
@@ -87,24 +96,28 @@ def _forms(data: bytes, count: int) -> list[Any]:
     return forms
 
 
-def _item(form: list[Any], serde: SerializerProtocol) -> Any:
-    code = form[0]
+def _built(code: int, forms: list[Any], serde: SerializerProtocol) -> list[Any]:
+    """The items of one kind; messages slot by slot, which is faster than one by one."""
     if code == PLAIN:
-        return form[1]
+        return [plain for _, plain in forms]
     if code == TYPED:
-        return serde.loads_typed((form[1], form[2]))
-    cls = MESSAGES[code]
-    _, said, extra = form
-    fields = dict(zip(FIELDS[code], said, strict=True)) if isinstance(said, list) else said
-    message = cls.__new__(cls)
-    _set(message, "__dict__", fields)
-    _set(message, "__pydantic_fields_set__", set(fields))
-    _set(message, "__pydantic_extra__", extra)
-    _set(message, "__pydantic_private__", None)
-    return message
+        return [serde.loads_typed((kind, data)) for _, kind, data in forms]
+    cls, names = MESSAGES[code], FIELDS[code]
+    messages: list[Any] = list(map(cls.__new__, repeat(cls, len(forms))))
+    fields = [
+        dict(zip(names, said, strict=True)) if isinstance(said, list) else said
+        for _, said, _ in forms
+    ]
+    _set(messages, "__dict__", fields)
+    _set(messages, "__pydantic_fields_set__", map(set, fields))
+    _set(messages, "__pydantic_extra__", [extra for _, _, extra in forms])
+    _set(messages, "__pydantic_private__", repeat(None))
+    return messages
 
 
-_set = object.__setattr__  # as pydantic's own `model_construct`
+def _set(messages: list[Any], slot: str, values: Iterable[Any]) -> None:
+    """As pydantic's own `model_construct`, for many."""
+    deque(map(BaseModel.__dict__[slot].__set__, messages, values), maxlen=0)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 from langgraph.types import Command, Send
 
 from graph.ceilings import raises_budget
-from graph.effects import PATHS, SEQ
+from graph.effects import PLACE
 from graph.errors import NotFound
 from graph.owners import OWNER
 from graph.runtime.models import Claim, Json, Run
@@ -56,8 +56,7 @@ def graph_config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
         "run_id": run.run_id,
         "graph_id": run.graph_id,
         "assistant_id": run.assistant_id,
-        SEQ: claim.seq,
-        PATHS: saver.paths,
+        PLACE: saver.place,
         OWNER: claim.owner,
     }
     if not run.input_applied and (checkpoint_id := run.kwargs.get("checkpoint_id")):

@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import time
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 
 from graph.errors import Unavailable
 from graph.runtime.claims import claimed
 from graph.runtime.engine import Runtime
+from graph.runtime.leg import ringing_for, steps
 from graph.runtime.line import Line
 from graph.runtime.listening import Listener
-from graph.runtime.models import Ending, Refusal, StepJob
+from graph.runtime.models import Refusal, StepJob
 from graph.runtime.ports import Queue
 from graph.runtime.runs import ring
-from graph.runtime.step import one_step, pass_over, ringing_for
+from graph.runtime.step import pass_over
 
 log = logging.getLogger("baton.inline")
 
@@ -36,14 +38,15 @@ class HeldBack:
 
 
 async def step_inline(
-    rt: Runtime, listener: Listener, job: StepJob, *, run_id: str, line: Line
+    rt: Runtime, listener: Listener | None, job: StepJob, *, run_id: str, line: Line
 ) -> None:
     """Take a run's steps until it ends, or pass it on when the line does not hold that long.
 
+    Those who follow it by the listener hear of it before it is written.
     Never raises for a store or queue that does not answer: the message that was held back comes.
     """
     try:
-        with listener.feeding(run_id) as feed:
+        with listener.feeding(run_id) if listener else nullcontext() as feed:
             following = await _steps(replace(rt, feed=feed), job, line)
     except Unavailable:
         log.warning("the run goes on with its message", extra={"run_id": run_id}, exc_info=True)
@@ -53,24 +56,27 @@ async def step_inline(
 
 async def _steps(rt: Runtime, job: StepJob, line: Line) -> StepJob | None:
     """The job that was passed on, None if nothing is left to do."""
+    claim, known = await claimed(job, rt, lease=line.lease)
+    if isinstance(claim, Refusal):  # somebody else has it, or it is not due
+        await pass_over(job, claim, rt)
+        return job
     outside: list[asyncio.Task[None]] = []
-    guard: asyncio.Task[None] | None = None  # the first step's is on its way
-    while True:
-        claim, known = await claimed(job, rt, lease=line.lease)
-        if isinstance(claim, Refusal):  # somebody else has it, or it is not due
-            await pass_over(job, claim, rt)
-            return job
-        if outside:
-            guard = asyncio.create_task(ring(rt, job, owner=claim.owner, delay=line.lease))
-        taken = await one_step(claim, known, rt, deadline=time.monotonic() + line.lease)
-        outside.append(ringing_for(rt, taken))
-        if guard:
-            await guard
-        following, delay = taken.advanced.next_job, taken.advanced.delay
-        if following is None or delay or taken.outcome != Ending.MORE or not line.holds:
-            break
-        job = following
+    guard: asyncio.Task[None] | None = None  # the message of a step; the first's is on its way
+
+    def pace(taken: int) -> float | None:
+        return line.lease if line.holds else None
+
+    deadline = time.monotonic() + line.lease
+    async with aclosing(steps(claim, known, rt, deadline=deadline, pace=pace)) as taking:
+        async for taken in taking:
+            outside.append(ringing_for(rt, taken))
+            if guard:
+                await guard
+            following = taken.advanced.next_job
+            if following and taken.advanced.claim:
+                ringing = ring(rt, following, owner=claim.owner, delay=line.lease)
+                guard = asyncio.create_task(ringing)
     if following:
-        await ring(rt, following, owner=taken.owner, delay=delay)
+        await ring(rt, following, owner=claim.owner, delay=taken.advanced.delay)
     await asyncio.gather(*outside)
     return following

@@ -1,34 +1,33 @@
-"""Whether messages are what they were, told in no time and without looking at what they say."""
+"""Whether messages are what they were, told in no time and mostly by which objects they hold."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter, is_
+from itertools import chain, compress, filterfalse
+from operator import attrgetter
 from typing import Any
 
 from ormsgpack import MsgpackEncodeError
 
 from graph.runtime.frames import CODES, packed
 
-LEAVES = frozenset((str, int, float, bool, type(None), bytes))
-END = object()  # behind the last, so that none is left over on either side
+EMPTY = frozenset((str, type(None), dict, list))  # not 0 and False, which are equal
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
     """What messages were made of.
 
-    Leaves cannot change: they are compared by which objects they are, and held here so that no
-    other comes in their place. What can change in place is compared by what is in it, most often
-    nothing.
+    Texts cannot change. They are compared as what they are, and held here: the very same object,
+    which most are, is equal at once. What can change in place is compared by what is in it, most
+    often nothing; numbers as well, for 1, True and 1.0 are equal.
     """
 
     types: list[type]
     leaves: list[Any]
-    extras: list[Any]
-    empty: list[Any]
-    full: list[Any]
+    empty: list[Any]  # leaves that are, among them what something may be put into
+    full: list[int]  # places of the leaves that are neither that nor text
     held: bytes  # in the full ones
+    extras: bytes
 
     @classmethod
     def of(cls, items: Sequence[Any]) -> "Marks | None":
@@ -36,47 +35,50 @@ class Marks:
         types = list(map(type, items))
         if not CODES.keys() >= set(types):
             return None
-        leaves, extras = list(_leaves(items)), list(_extras(items))
-        boxes = [leaf for leaf in (*leaves, *extras) if type(leaf) not in LEAVES]
+        leaves = _leaves(items)
+        empty = list(filterfalse(None, leaves))
+        if not EMPTY >= set(map(type, empty)):
+            return None
+        places = compress(range(len(leaves)), leaves)
+        full = [at for at in places if type(leaves[at]) is not str]
         try:
-            packed(boxes)
-            empty, full = [b for b in boxes if not b], [b for b in boxes if b]
-            return cls(types, leaves, extras, empty, full, packed(full))
+            return cls(types, leaves, empty, full, _held(leaves, full), _extras(items))
         except MsgpackEncodeError:
             return None
 
     def fit(self, items: Sequence[Any]) -> bool:
         """Whether these items are still, or again, what was marked."""
+        if list(map(type, items)) != self.types or any(self.empty):
+            return False
+        leaves = _leaves(items)
         try:
             return (
-                _same(map(type, items), self.types)
-                and _same(_leaves(items), self.leaves)
-                and _same(_extras(items), self.extras)
-                and not any(self.empty)
-                and packed(self.full) == self.held
+                leaves == self.leaves
+                and _held(leaves, self.full) == self.held
+                and _extras(items) == self.extras
             )
-        except MsgpackEncodeError:
+        except Exception:  # whatever was put there and cannot be compared, or packed
             return False
 
     def and_those(self, more: "Marks") -> "Marks":
         return Marks(
             self.types + more.types,
             self.leaves + more.leaves,
-            self.extras + more.extras,
             self.empty + more.empty,
-            self.full + more.full,
+            self.full + [len(self.leaves) + at for at in more.full],
             self.held + more.held,
+            self.extras + more.extras,
         )
 
 
-def _leaves(items: Iterable[Any]) -> Iterable[Any]:
-    return chain.from_iterable(map(dict.values, map(attrgetter("__dict__"), items)))
+def _leaves(items: Iterable[Any]) -> list[Any]:
+    """The values of all fields, one message after the other."""
+    return list(chain.from_iterable(map(dict.values, map(attrgetter("__dict__"), items))))
 
 
-def _extras(items: Iterable[Any]) -> Iterable[Any]:
-    return map(attrgetter("__pydantic_extra__"), items)
+def _held(leaves: list[Any], full: list[int]) -> bytes:
+    return packed([leaves[at] for at in full])
 
 
-def _same(found: Iterable[Any], held: list[Any]) -> bool:
-    """Whether these are the very same objects, and as many."""
-    return all(map(is_, chain(found, (END,)), chain(held, (END,))))
+def _extras(items: Iterable[Any]) -> bytes:
+    return packed(list(map(attrgetter("__pydantic_extra__"), items)))

@@ -56,7 +56,7 @@ async def start_alone(rt: Runtime, new: Sequence[NewRun]) -> list[Run]:
 
 def checked(rt: Runtime, new: NewRun) -> NewRun:
     """The run as it is to be accepted; raises BadInput for a wrong option."""
-    new = replace(new, kwargs=raised(new.kwargs))
+    new = replace(new, kwargs=raised(new.kwargs), most_unfinished=rt.most_unfinished)
     if (version := rt.graphs.version(new.graph_id)) is not None:
         new = replace(new, kwargs={**new.kwargs, VERSION: version})
     budget_of(new.kwargs, rt.budget)

@@ -5,7 +5,8 @@ finished siblings did while others still run.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -18,6 +19,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from graph.effects import SEQ, Place
 from graph.effects import task_path as path_of
 from graph.runtime.checkpoints import Checkpoints, address, config_of
 from graph.runtime.codec import Decoded, Known
@@ -26,6 +28,7 @@ from graph.runtime.models import (
     CheckpointRow,
     Claim,
     ItemRow,
+    Json,
     Rows,
     Stored,
     WriteRow,
@@ -34,15 +37,24 @@ from graph.runtime.ports import CheckpointStore
 from graph.runtime.versions import VERSION, version_of
 
 ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
+RESUMING, PARENTS = "__pregel_resuming", "checkpoint_map"  # in the config of nested graphs
 NULL_TASK = "00000000-0000-0000-0000-000000000000"
 DELTA = "counters_since_delta_snapshot"  # in the metadata of a checkpoint that needs its writes
 
 
-class StepSaver(Checkpoints):
-    """Buffers one step's checkpoints and writes as rows.
+@dataclass(slots=True)
+class _Step:
+    """The step that is being taken."""
 
-    LangGraph may work on a shallow copy of it (`with_allowlist`), so its containers are shared and
-    never replaced.
+    claim: Claim
+    over: str | None = None  # the checkpoint that ends it: what is written on that is the next's
+
+
+class StepSaver(Checkpoints):
+    """Buffers a step's checkpoints and writes as rows; then those of the run's next step.
+
+    LangGraph may work on a shallow copy of it (`with_allowlist`), so what changes is in containers,
+    which are shared and never replaced.
     """
 
     def __init__(
@@ -53,10 +65,13 @@ class StepSaver(Checkpoints):
         serde: SerializerProtocol | None = None,
         known: Known | None = None,
         carried: Rows = NO_ROWS,
+        marks: Json | None = None,
     ) -> None:
         super().__init__(store, serde=serde)
-        self.claim = claim
-        self.paths: dict[str, str] = {}  # see graph/effects.py
+        self.place = Place(claim.seq)
+        self._step = _Step(claim)
+        self._marks = marks or {}  # for the metadata of a run's checkpoints
+        self._ended: list[BaseException | None] = []  # the root graph's supersteps, or why not
         self.meet_nested: Callable[[str, Stored], None] = _welcome
         self._loop = asyncio.get_running_loop()
         self.known = Known() if known is None else known
@@ -68,13 +83,47 @@ class StepSaver(Checkpoints):
         self._writes: dict[tuple[str, str, str, int], WriteRow] = {}
         self._kept: set[Any] = set()  # rows that are in the store already
 
+    @property
+    def claim(self) -> Claim:
+        """The claim on the step."""
+        return self._step.claim
+
+    async def settle(self, supersteps: int) -> None:
+        """Wait for the checkpoint after so many of the root graph's supersteps.
+
+        LangGraph hands it over in the background. Raises what kept it from coming.
+        """
+        while len(self._ended) < supersteps:
+            await asyncio.sleep(0)
+        if failure := self._ended[-1]:
+            raise failure
+        self._step.over = self.head.checkpoint_id if self.head else None
+
+    def begin(self, claim: Claim) -> None:
+        """Go on with the run's next step; what the last one left is stored."""
+        ahead = {key: w for key, w in self._writes.items() if w.checkpoint_id == claim.head}
+        self.place.seq, self._step.claim, self._step.over = claim.seq, claim, None
+        self.place.paths.clear()
+        for buffer in (self._checkpoints, self._blobs, self._versions, self._items, self._kept):
+            buffer.clear()
+        self._writes.clear()
+        self._writes.update(ahead)
+        assert claim.stored is not None, "a next step starts from a checkpoint"
+        self._versions[claim.stored.row.checkpoint_id] = version_of(claim.stored.row.metadata)
+        start = ("", claim.stored.row.checkpoint_id)
+        forms = self.known.forms[start]
+        self.known.forms.clear()
+        self.known.forms[start] = forms
+
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread_id, ns, checkpoint_id = address(config)
         if ns:
             nested = "|" in ns
-            self.paths.setdefault(ns, path_of(config.get("metadata") or {}, nested=nested))
+            self.place.paths.setdefault(ns, path_of(config.get("metadata") or {}, nested=nested))
         stored = self._own(ns, checkpoint_id)
         if stored is None and (stored := await self._read(ns, checkpoint_id)) and ns:
+            if self._is_of_another_step(stored, config):
+                config["configurable"].pop(RESUMING, None)  # as LangGraph does between supersteps
             self.meet_nested(ns, stored)
         if stored is None:
             return None
@@ -91,7 +140,16 @@ class StepSaver(Checkpoints):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        return self.put(config, checkpoint, metadata, new_versions)
+        of_root = not address(config)[1]
+        try:
+            made = self.put(config, checkpoint, metadata, new_versions)
+        except Exception as error:
+            if of_root:
+                self._ended.append(error)
+            raise
+        if of_root and metadata.get("source") == "loop":
+            self._ended.append(None)
+        return made
 
     async def aput_writes(
         self,
@@ -117,6 +175,8 @@ class StepSaver(Checkpoints):
         told = dict(get_serializable_checkpoint_metadata(config, metadata))
         if VERSION not in told and (version := self._versions.get(parent_id or "")):
             told[VERSION] = version  # an edit's state is of the version it is based on
+        if self.claim.run:
+            told |= {**self._marks, SEQ: self.claim.seq, "fence": self.claim.fence}
         added = self.codec.encode(
             ns,
             checkpoint,
@@ -158,14 +218,14 @@ class StepSaver(Checkpoints):
         """What the root graph's tasks asked in this step: task id -> LangGraph's Interrupts."""
         return {
             row.task_id: list(self.codec.unpack(row))
-            for row in self._writes.values()
+            for row in self._written()
             if row.channel == INTERRUPT and row.ns == ""
         }
 
     @property
     def root_writes(self) -> list[WriteRow]:
         """What the root graph's tasks wrote in this step."""
-        return [w for w in self._writes.values() if not w.ns and w.task_id != NULL_TASK]
+        return [w for w in self._written() if not w.ns and w.task_id != NULL_TASK]
 
     @property
     def ran_from(self) -> str | None:
@@ -176,10 +236,15 @@ class StepSaver(Checkpoints):
         row = self.head or started  # without a task's word, no checkpoint but an input's was made
         return row.checkpoint_id if row else None
 
-    def has_answered(self, task_id: str) -> bool:
-        """Whether a task of the root graph, or a graph nested in it, took an answer."""
+    def has_answered(self, task_id: str, node: str | None) -> bool:
+        """Whether a task of the root graph, or a graph nested in it, took an answer.
+
+        A nested graph with a checkpointer of its own has its node's name for a namespace.
+        """
         taken = (w for w in self._writes.values() if w.channel == RESUME)
-        return any(task_id == w.task_id or task_id in w.ns for w in taken)
+        return any(
+            task_id == w.task_id or task_id in w.ns or w.ns.partition("|")[0] == node for w in taken
+        )
 
     @property
     def progressed(self) -> bool:
@@ -226,7 +291,10 @@ class StepSaver(Checkpoints):
             for row in self._checkpoints.values()
             if DELTA not in row.metadata
         }
-        return [w for w in self._writes.values() if (w.ns, w.checkpoint_id) not in over]
+        return [w for w in self._written() if (w.ns, w.checkpoint_id) not in over]
+
+    def _written(self) -> Iterator[WriteRow]:
+        return (w for w in self._writes.values() if w.checkpoint_id != self._step.over)
 
     def _take(self, writes: Sequence[WriteRow], *, root_only: bool = False) -> Rows:
         """Rows to store now; each is handed out once."""
@@ -266,6 +334,16 @@ class StepSaver(Checkpoints):
         key = (row.ns, row.checkpoint_id)
         writes = tuple(w for w in self._writes.values() if (w.ns, w.checkpoint_id) == key)
         return Stored(row, writes=writes)
+
+    def _is_of_another_step(self, stored: Stored, config: RunnableConfig) -> bool:
+        """Whether a nested graph, with a checkpointer of its own, is to run again, not go on.
+
+        LangGraph takes every invocation for a resumption. An edit leaves what it was based on.
+        """
+        root = self.claim.stored
+        edited = root is None or root.row.metadata.get("source") not in ("input", "loop")
+        parents = stored.row.metadata.get("parents")
+        return not edited and parents != config["configurable"].get(PARENTS)
 
     async def _read(self, ns: str, checkpoint_id: str | None) -> Stored | None:
         if self.claim.head is None:  # a thread without checkpoints has none anywhere

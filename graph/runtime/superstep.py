@@ -1,25 +1,32 @@
-"""One superstep of a compiled LangGraph graph; how that is done is known here alone.
+"""The supersteps of a compiled LangGraph graph, one by one; how that is done is known here alone.
 
-LangGraph is driven by its own drain facility: the stop is requested as the superstep's first task
-starts, and honoured in front of the next one.
+They are one stream of LangGraph's, which tells of a superstep's tasks before any of them starts:
+there it is held until the superstep before is saved and the next one claimed. The end is told to it
+by its own drain facility, which it asks in front of each superstep.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.config import get_config
-from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.errors import (
+    ErrorCode,
+    GraphDrained,
+    GraphRecursionError,
+    create_error_message,
+)
 from langgraph.runtime import RunControl
 
 from graph.budgets import Stopped
 from graph.errors import LostClaim, Unavailable
 from graph.runtime.checkpoints import bound
 from graph.runtime.events import Show, StepEvents, Tell
-from graph.runtime.given import graph_config, graph_input, place_of, step_of
-from graph.runtime.models import Claim, Ending, Json, Run, StepResult
+from graph.runtime.given import RECURSION_LIMIT, graph_config, graph_input, place_of, step_of
+from graph.runtime.models import Claim, Ending, Json, Rows, Run, StepResult
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
 from graph.runtime.vanished import must_have_asked, must_have_nodes
@@ -29,14 +36,14 @@ STEP_OVER, TIME_OVER = "step over", "time over"
 HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
 
 
-Stream = AsyncIterator[tuple[str, Json]]
+Item = tuple[tuple[str, ...], str, Any]  # the namespace, the mode, and what is told
 
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
     """What is stored while the step runs on."""
 
-    keep: Callable[[], Awaitable[None]]  # what finished tasks did, while siblings run
+    keep: Callable[[Rows], Awaitable[None]]  # what finished tasks did, while siblings run
     tell: Tell  # what those who follow the run want to know at once
     show: Show | None = None  # and those who follow it in this process need not wait for
 
@@ -49,27 +56,32 @@ class Clock:
     cancel_at: float  # whatever still runs is given up
 
 
-class OneStep(RunControl):
-    """Lets the root graph take one superstep, and nested graphs as many as time allows.
+class Reins(RunControl):
+    """Lets the root graph go on while it may, and nested graphs while time lasts.
 
     A nested graph that saw the root's drain before its own first superstep would never progress.
     """
 
-    __slots__ = ("_drain_at",)
+    __slots__ = ("_may_go_on", "begun", "drain_at", "turn")
 
-    def __init__(self, drain_at: float) -> None:
+    def __init__(self, may_go_on: Callable[[], bool]) -> None:
         super().__init__()
-        self._drain_at = drain_at
+        self._may_go_on = may_go_on
+        self.drain_at = math.inf
+        self.turn = 0  # of the root graph, which asks in front of each superstep
+        self.begun = 0  # the turn that the step's first task started in
 
     @property
     def drain_requested(self) -> bool:
+        if not _nested():
+            self.turn += 1
         return self.drain_reason is not None
 
     @property
     def drain_reason(self) -> str | None:
         if _nested():
-            return TIME_OVER if time.monotonic() >= self._drain_at else None
-        return super().drain_reason
+            return TIME_OVER if time.monotonic() >= self.drain_at else None
+        return STEP_OVER if self.begun and not self._may_go_on() else None
 
 
 def _nested() -> bool:
@@ -102,49 +114,9 @@ class _Seen:
         return bool(self.finished) and self.finished < self.started.keys()
 
 
-async def run_superstep(
-    graph: Any, claim: Claim, run: Run, saver: StepSaver, *, clock: Clock, meanwhile: Meanwhile
-) -> StepResult:
-    """Take one superstep and say how it left the run; nothing is stored but through `meanwhile`.
-
-    Raises what that raises, and Outgrown.
-    """
-    given = graph_input(run)
-    must_have_nodes(graph, given, saver, run.graph_id)
-    config = graph_config(graph, claim, run, saver)
-    limit = config["recursion_limit"]
-    stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
-    seen = _Seen()
-    events = StepEvents(claim, run, place_of(graph, claim, run))
-    stream = _stream(graph, run, saver, config, OneStep(clock.drain_at), events)
-    async with events.flowing(meanwhile.tell, meanwhile.show):
-        how = await _drive(stream, seen, saver, clock, meanwhile)
-    must_have_asked(saver, given, seen.started)
-    head = saver.head
-    if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
-        how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
-    interrupts = _interrupts(how, claim, saver)
-    if how.question is not None:
-        events.asks(interrupts[""])
-    return StepResult(
-        ending=how.ending,
-        rows=saver.step_rows(failed=how.ending is Ending.FAILED),
-        head=head.checkpoint_id if head else None,
-        ran_from=saver.ran_from,
-        input_applied=True,
-        stop_at=stop_at if run.stop_at is None else None,
-        interrupts=interrupts,
-        error=how.error,
-        wake_in=how.wake_in,
-        tasks=tuple(seen.started.values()),
-        events=events.rest(how.ending),
-        failed_call=how.failed_call,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How the stream came to its end."""
+    """How a superstep came to its end."""
 
     ending: Ending
     error: Json | None = None
@@ -153,29 +125,139 @@ class _How:
     failed_call: bool = False
 
 
-async def _drive(
-    stream: Stream, seen: _Seen, saver: StepSaver, clock: Clock, meanwhile: Meanwhile
-) -> _How:
-    """Follow the superstep to its end, whatever that is."""
-    try:
-        async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
-            async for mode, data in stream:
-                seen.note(mode, data)
-                if mode == "tasks" and seen.siblings_run_on:
-                    await _writes_arrive(saver, seen.finished)
-                    await meanwhile.keep()
-        return _How(Ending.INTERRUPTED if seen.interrupted else Ending.DONE)
-    except GraphDrained as drained:
-        return _How(Ending.MORE) if drained.reason == STEP_OVER else _out_of_time(saver)
-    except Stopped as stopped:
-        return _How(Ending.INTERRUPTED, question=stopped.question)
-    except Signal as signal:
-        failed = isinstance(signal, CallFailed)
-        return _How(Ending.LATER, wake_in=signal.wake_in, failed_call=failed)
-    except (Unavailable, LostClaim):
-        raise
-    except Exception as raised:  # the edge to users' code: whatever a node raises
-        return _out_of_time(saver) if timeout.expired() else _How(Ending.FAILED, error_json(raised))
+class Supersteps:
+    """A run's supersteps, each taken by a claim of its own."""
+
+    def __init__(self, graph: Any, saver: StepSaver, may_go_on: Callable[[], bool]) -> None:
+        self.graph = graph
+        self._saver = saver
+        self._reins = Reins(may_go_on)
+        self._stream: Any = None  # of LangGraph's
+        self._limit = RECURSION_LIMIT
+        self._held: Item | None = None  # the first that is told of the next superstep
+        self._events: StepEvents
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether LangGraph stands in front of another superstep."""
+        return self._held is not None
+
+    async def close(self) -> None:
+        """Give up what runs, and what has not started."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def take(self, claim: Claim, run: Run, clock: Clock, meanwhile: Meanwhile) -> StepResult:
+        """Take one superstep and say how it left the run; nothing is stored but by `meanwhile`.
+
+        Raises what that raises, and Outgrown.
+        """
+        saver, given, seen = self._saver, graph_input(run), _Seen()
+        if self._stream is not None:
+            saver.begin(claim)
+        must_have_nodes(self.graph, given, saver, run.graph_id)
+        self._events = StepEvents(claim, run, place_of(self.graph, claim, run))
+        if self._stream is None:
+            self._open(claim, run)
+        self._reins.drain_at = clock.drain_at
+        async with self._events.flowing(meanwhile.tell, meanwhile.show):
+            how = await self._drive(seen, clock, meanwhile)
+        must_have_asked(saver, given, seen.started)
+        return self._result(claim, run, how, seen)
+
+    def _open(self, claim: Claim, run: Run) -> None:
+        config, events = graph_config(self.graph, claim, run, self._saver), self._events
+        told = events.callbacks(lambda event: self._events.note((), "events", event))
+        self._limit = config["recursion_limit"]
+        self._stream = bound(self.graph, self._saver).astream(
+            graph_input(run),
+            {**config, "callbacks": [*config["callbacks"], *told]},
+            context=run.kwargs.get("context"),
+            stream_mode=events.modes,
+            subgraphs=events.subgraphs,
+            interrupt_before=run.kwargs.get("interrupt_before"),
+            interrupt_after=run.kwargs.get("interrupt_after"),
+            durability="async",
+            control=self._reins,
+        )
+
+    async def _drive(self, seen: _Seen, clock: Clock, meanwhile: Meanwhile) -> _How:
+        """Follow the superstep to its end, whatever that is."""
+        try:
+            async with asyncio.timeout(clock.cancel_at - time.monotonic()) as timeout:
+                await self._follow(seen, meanwhile)
+                if self.goes_on:
+                    await self._saver.settle(self._reins.turn - 1)
+                    return _How(Ending.MORE)
+            return _How(Ending.INTERRUPTED if seen.interrupted else Ending.DONE)
+        except GraphDrained as drained:
+            over = drained.reason == STEP_OVER
+            return _How(Ending.MORE) if over else _out_of_time(self._saver)
+        except Stopped as stopped:
+            return _How(Ending.INTERRUPTED, question=stopped.question)
+        except Signal as signal:
+            failed = isinstance(signal, CallFailed)
+            return _How(Ending.LATER, wake_in=signal.wake_in, failed_call=failed)
+        except (Unavailable, LostClaim):
+            raise
+        except Exception as raised:  # the edge to users' code: whatever a node raises
+            if timeout.expired():
+                return _out_of_time(self._saver)
+            return _How(Ending.FAILED, error_json(raised))
+
+    async def _follow(self, seen: _Seen, meanwhile: Meanwhile) -> None:
+        """Take in what LangGraph tells, up to the start of the next superstep."""
+        self._reins.begun = 0
+        if self._held is not None:
+            await self._note(self._held, seen, meanwhile)
+            self._held = None
+        async for item in self._stream:
+            told = item if self._events.subgraphs else ((), *item)
+            if self._starts_next(told):
+                self._held = told
+                return
+            await self._note(told, seen, meanwhile)
+
+    def _starts_next(self, item: Item) -> bool:
+        ns, mode, data = item
+        starts = not ns and mode == "tasks" and "triggers" in data
+        return starts and 0 < self._reins.begun < self._reins.turn
+
+    async def _note(self, item: Item, seen: _Seen, meanwhile: Meanwhile) -> None:
+        ns, mode, data = item
+        self._events.note(*item)
+        if ns or not (mode == "tasks" or (mode == "updates" and "__interrupt__" in data)):
+            return
+        seen.note(mode, data)
+        if mode == "tasks":
+            self._reins.begun = self._reins.begun or self._reins.turn
+            if seen.siblings_run_on:
+                await _writes_arrive(self._saver, seen.finished)
+                await meanwhile.keep(self._saver.finished_rows())
+
+    def _result(self, claim: Claim, run: Run, how: _How, seen: _Seen) -> StepResult:
+        saver, events = self._saver, self._events
+        head, limit = saver.head, self._limit
+        stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
+        if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
+            how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
+        interrupts = _interrupts(how, claim, saver)
+        if how.question is not None:
+            events.asks(interrupts[""])
+        return StepResult(
+            ending=how.ending,
+            rows=saver.step_rows(failed=how.ending is Ending.FAILED),
+            head=head.checkpoint_id if head else None,
+            ran_from=saver.ran_from,
+            input_applied=True,
+            stop_at=stop_at if run.stop_at is None else None,
+            interrupts=interrupts,
+            error=how.error,
+            wake_in=how.wake_in,
+            tasks=tuple(seen.started.values()),
+            events=events.rest(how.ending),
+            failed_call=how.failed_call,
+        )
 
 
 def _out_of_time(saver: StepSaver) -> _How:
@@ -201,30 +283,11 @@ async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
         await asyncio.sleep(0)
 
 
-async def _stream(
-    graph: Any, run: Run, saver: StepSaver, config: Json, control: OneStep, events: StepEvents
-) -> Stream:
-    """The root graph's task events and interrupts; asks for the stop at the first task."""
-    async for item in bound(graph, saver).astream(
-        graph_input(run),
-        {**config, "callbacks": [*config["callbacks"], *events.callbacks]},
-        context=run.kwargs.get("context"),
-        stream_mode=events.modes,
-        subgraphs=events.subgraphs,
-        interrupt_before=run.kwargs.get("interrupt_before"),
-        interrupt_after=run.kwargs.get("interrupt_after"),
-        durability="async",
-        control=control,
-    ):
-        ns, mode, data = item if events.subgraphs else ((), *item)
-        events.note(ns, mode, data)
-        if not ns and (mode == "tasks" or (mode == "updates" and "__interrupt__" in data)):
-            control.request_drain(STEP_OVER)
-            yield mode, data
-
-
 def _too_many_steps(limit: int) -> GraphRecursionError:
     return GraphRecursionError(
-        f"Recursion limit of {limit} reached without hitting a stop condition. You can increase "
-        "the limit by setting the `recursion_limit` config key."
+        create_error_message(
+            message=f"Recursion limit of {limit} reached without hitting a stop condition. You can "
+            "increase the limit by setting the `recursion_limit` config key.",
+            error_code=ErrorCode.GRAPH_RECURSION_LIMIT,
+        )
     )

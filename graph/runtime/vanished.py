@@ -50,7 +50,7 @@ def must_have_asked(saver: StepSaver, given: Any, names: dict[str, str]) -> None
     asked = {w.task_id for w in stored.writes if w.channel == INTERRUPT} if stored else set()
     finished = {w.task_id for w in saver.root_writes if is_outcome(w) and w.channel != INTERRUPT}
     for task_id in sorted(asked & finished):
-        if not saver.has_answered(task_id):
+        if not saver.has_answered(task_id, names.get(task_id)):
             raise InterruptNotFound(
                 f"node {names.get(task_id, task_id)!r} waited for an answer and, as it is "
                 "deployed now, did not ask for it: nothing was saved; deploy a graph that asks, or "

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,16 +168,22 @@ def check(bundle: Path) -> None:
 
 def report(bundle: Path, target: Target) -> None:
     """Print the bundle's size, its ten biggest packages, and whether it holds bytecode."""
-    sizes = {entry.name: size_of(entry) for entry in bundle.iterdir()}
-    click.echo(f"{os.path.relpath(bundle)}: {megabytes(sum(sizes.values()))} of 250 MB")
-    for name in sorted(sizes, key=lambda name: sizes[name], reverse=True)[:10]:
-        click.echo(f"  {megabytes(sizes[name]):>9}  {name}")
+    for line in sizes(bundle):
+        click.echo(line)
     if target.interpreter:
         click.echo(f"bytecode: compiled for Python {target.python}")
     else:
         click.echo(
             f"bytecode: none, for want of a Python {target.python}; cold starts take 2-3 x longer"
         )
+
+
+def sizes(bundle: Path) -> Iterator[str]:
+    """Lines that tell the bundle's size and its ten biggest packages."""
+    of = {entry.name: size_of(entry) for entry in bundle.iterdir()}
+    yield f"{os.path.relpath(bundle)}: {megabytes(sum(of.values()))} of 250 MB"
+    for name in sorted(of, key=lambda name: of[name], reverse=True)[:10]:
+        yield f"  {megabytes(of[name]):>9}  {name}"
 
 
 def size_of(path: Path) -> int:

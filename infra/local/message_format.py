@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from graph.llm.claude import OFFLINE_MODEL
+from graph.llm.settings import OFFLINE_MODEL
 from infra.local import extractive, tool_choice
 from infra.local.digest import digest
 

@@ -139,9 +139,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- Saves a step, releases the lease and moves the thread on; no row means the claim was lost.
+-- Saves a step and moves the thread on; no row means the claim was lost. The lease is released, or
+-- taken anew for the step that follows (`lease`, in seconds): its claim is answered with the save.
 CREATE FUNCTION advance_1(
-    thread_id text, fence bigint, steps integer DEFAULT 0, ends boolean DEFAULT false,
+    thread_id text, fence bigint, lease double precision DEFAULT NULL, steps integer DEFAULT 0, ends boolean DEFAULT false,
     edits boolean DEFAULT false, again boolean DEFAULT false, owner text DEFAULT NULL,
     seq bigint DEFAULT NULL, run_id text DEFAULT NULL, run_status text DEFAULT NULL,
     thread_status text DEFAULT NULL, wake_in double precision DEFAULT NULL,
@@ -157,24 +158,34 @@ CREATE FUNCTION advance_1(
     w_checkpoint text[] DEFAULT NULL, w_task text[] DEFAULT NULL, w_idx int[] DEFAULT NULL,
     w_path text[] DEFAULT NULL, w_channel text[] DEFAULT NULL, w_kind text[] DEFAULT NULL,
     w_data bytea[] DEFAULT NULL, e_name text[] DEFAULT NULL, e_data bytea[] DEFAULT NULL
-) RETURNS TABLE (next_seq bigint, active boolean, due_in double precision, watched boolean)
-LANGUAGE plpgsql AS $$
+) RETURNS TABLE (
+    next_seq bigint, active boolean, due_in double precision, watched boolean,
+    next_fence bigint, told bigint, thread_calls bigint, thread_tokens bigint, thread_usd numeric,
+    thread_tool_calls bigint, run_calls bigint, run_tokens bigint, run_usd numeric,
+    run_tool_calls bigint
+) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
     settles boolean := advance_1.ends OR advance_1.edits;
+    kept bigint;
     mine record;
 BEGIN
+    IF e_name IS NOT NULL THEN  -- no claim that would change it can come before the update below
+        SELECT t.events_kept INTO kept FROM threads t WHERE t.thread_id = advance_1.thread_id;
+    END IF;
     UPDATE threads t
        SET seq = t.seq + advance_1.steps,
            fence = t.fence + 1,
-           lease_until = NULL,
-           attempts = CASE WHEN again THEN t.attempts ELSE 0 END,
+           lease_until = moment + make_interval(secs => lease),
+           attempts = CASE WHEN again THEN t.attempts WHEN lease IS NULL THEN 0 ELSE 1 END,
            wake_at = CASE WHEN edits THEN t.wake_at
                           ELSE moment + make_interval(secs => wake_in) END,
            rung_at = NULL,
            head = coalesce(advance_1.head, t.head),
            events = t.events + coalesce(cardinality(e_name), 0),
+           events_kept = CASE WHEN lease IS NULL THEN t.events_kept
+                              ELSE t.events + coalesce(cardinality(e_name), 0) END,
            calls = t.calls + advance_1.calls,
            tokens = t.tokens + advance_1.tokens,
            usd = t.usd + advance_1.usd,
@@ -189,7 +200,8 @@ BEGIN
            error = CASE WHEN settles THEN advance_1.error ELSE t.error END,
            updated_at = moment
      WHERE t.thread_id = advance_1.thread_id AND t.fence = advance_1.fence
-    RETURNING t.seq, t.active_run_id, t.head, t.wake_at, t.events, t.events_kept, t.watched_until
+    RETURNING t.seq, t.fence, t.active_run_id, t.head, t.wake_at, t.events, t.watched_until,
+              t.calls, t.tokens, t.usd, t.tool_calls
          INTO mine;
     IF NOT FOUND THEN
         RETURN;
@@ -232,9 +244,18 @@ BEGIN
         w_ns, w_checkpoint, w_task, w_idx, w_path, w_channel, w_kind, w_data);
     IF e_name IS NOT NULL THEN
         PERFORM add_events_1(
-            advance_1.run_id, advance_1.fence, mine.events_kept, mine.events, e_name, e_data);
+            advance_1.run_id, advance_1.fence, kept, mine.events, e_name, e_data);
     END IF;
-    RETURN QUERY SELECT mine.seq, mine.active_run_id IS NOT NULL,
-                        extract(epoch FROM mine.wake_at - clock_timestamp())::float8,
-                        coalesce(mine.watched_until > clock_timestamp(), false);
+    IF lease IS NOT NULL THEN
+        SELECT mine.fence, mine.events, mine.calls, mine.tokens, mine.usd, mine.tool_calls,
+               r.calls, r.tokens, r.usd, r.tool_calls
+          INTO next_fence, told, thread_calls, thread_tokens, thread_usd, thread_tool_calls,
+               run_calls, run_tokens, run_usd, run_tool_calls
+          FROM runs r WHERE r.run_id = advance_1.run_id;
+    END IF;
+    next_seq := mine.seq;
+    active := mine.active_run_id IS NOT NULL;
+    due_in := extract(epoch FROM mine.wake_at - clock_timestamp());
+    watched := coalesce(mine.watched_until > clock_timestamp(), false);
+    RETURN NEXT;
 END $$;

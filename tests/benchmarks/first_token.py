@@ -10,7 +10,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graph.llm.claude import OFFLINE_MODEL
+from graph.llm.settings import OFFLINE_MODEL
 from infra.local.messages import MessagesServer
 from tests.benchmarks.bench import ROOT, Bench, BenchmarkFailed, middle
 from tests.benchmarks.peers import BATON, Peer, running

@@ -9,6 +9,7 @@ import psycopg
 
 from graph.adapters.memory import MemoryStore
 from graph.adapters.postgres import PostgresStore
+from graph.adapters.sealing import NO_KEYS, Keys
 from graph.runtime.ports import Store
 
 
@@ -46,14 +47,15 @@ class MemoryLab:
 class PostgresLab:
     """Postgres through the proxy, and a direct connection to look and hold from outside."""
 
-    def __init__(self, database_url: str, direct_url: str) -> None:
+    def __init__(self, database_url: str, direct_url: str, *, keys: Keys = NO_KEYS) -> None:
         self.database_url = database_url
         self.direct_url = direct_url
-        self.store = PostgresStore(database_url)
+        self.keys = keys
+        self.store = PostgresStore(database_url, keys=keys)
         self.opened = [self.store]
 
     def another(self, *, stopped: bool = False) -> PostgresStore:
-        self.opened.append(PostgresStore(self.database_url, stopped=stopped))
+        self.opened.append(PostgresStore(self.database_url, stopped=stopped, keys=self.keys))
         return self.opened[-1]
 
     async def close(self) -> None:

@@ -7,10 +7,8 @@ import pytest
 
 from graph.errors import BadInput
 from graph.runtime.keys import Keyring, new_key
-from graph.runtime.models import Ending
 from graph.runtime.ports import Store
 from tests.contracts.at_once import both
-from tests.contracts.builders import OWNER, STRANGER, claimed, started, step_to
 from tests.contracts.lab import Lab
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -141,13 +139,3 @@ async def test_requests_at_once_share_one_bucket(lab: Lab) -> None:
     stores = [lab.another() for _ in range(6)]
     waits = await both(*(s.take_turn(owner, every=60, burst=4) for s in stores))
     assert sorted(wait > 0 for wait in waits) == [False] * 4 + [True] * 2
-
-
-async def test_unfinished_runs_are_the_owners_own_pending_and_running_ones(store: Store) -> None:
-    before = await store.count_unfinished(OWNER), await store.count_unfinished(STRANGER)
-    claim = await claimed(store)
-    await started(store, None)
-    assert await store.count_unfinished(OWNER) == before[0] + 2
-    await store.advance(claim, step_to("c1", Ending.DONE))
-    assert await store.count_unfinished(OWNER) == before[0] + 1
-    assert await store.count_unfinished(STRANGER) == before[1]

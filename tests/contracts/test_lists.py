@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from graph.errors import Unavailable
+from graph.errors import Conflict, Unavailable
 from graph.runtime.models import Ending, ItemRow, Rows, Span, Stored
 from graph.runtime.ports import Store
 from graph.runtime.retention import keep_latest
@@ -12,6 +12,8 @@ from tests.contracts.builders import (
     OWNER,
     checkpoint,
     claimed,
+    ids,
+    new_thread,
     plain,
     started,
     step_to,
@@ -19,6 +21,7 @@ from tests.contracts.builders import (
     thread_name,
     write,
 )
+from tests.contracts.lab import Lab
 
 LIST = 2**62 + 7
 
@@ -148,6 +151,27 @@ async def test_a_copied_list_goes_on_for_itself(store: Store) -> None:
     await store.put(target, listing("t3", item(3, "t"), spans=((LIST, 0, 4),)))
     assert await texts(store, source, "c3") == "abcd"
     assert await texts(store, target, "t3") == "abct"
+
+
+async def test_checkpoints_are_copied_to_a_thread_once(lab: Lab) -> None:
+    source, target = thread_name(), await new_thread(lab.store)
+    await put_all(lab.store, source, *THREE)
+    copies = (lab.another().copy_checkpoints(source, target) for _ in range(2))
+    first, second = await lab.in_order(target, *copies)
+    assert first is None
+    assert isinstance(second, Conflict)
+    assert f"{target} has checkpoints already" in str(second)
+    assert await texts(lab.store, target, "c3") == "abcd"
+    assert await ids(lab.store, target) == ["c3", "c2", "c1"]
+
+
+async def test_a_copy_of_lists_is_not_laid_over_nested_checkpoints(store: Store) -> None:
+    source, target = thread_name(), thread_name()
+    await put_all(store, source, *THREE)
+    await store.put(target, listing("n1", item(0, "n"), spans=((LIST, 0, 1),), ns="sub"))
+    with pytest.raises(Conflict, match=target):
+        await store.copy_checkpoints(source, target)
+    assert await ids(store, target, None) == ["n1"]
 
 
 async def test_a_claim_is_not_given_what_its_process_has(store: Store) -> None:

@@ -122,6 +122,17 @@ async def test_a_copy_of_a_busy_thread_is_at_rest_where_that_one_was_saved(store
     await started(store, copy.thread_id)
 
 
+async def test_a_thread_is_not_copied_over_another(lab: Lab) -> None:
+    source, target = await stepped(lab.store, "c1"), thread_name()
+    await lab.store.copy_thread(source, OWNER, target)
+    before = await dump(lab.store, target)
+    again = (lab.another().copy_thread(source, OWNER, target) for _ in range(2))
+    for answer in await lab.in_order(target, *again):
+        assert isinstance(answer, Conflict)
+        assert target in str(answer)
+    assert await dump(lab.store, target) == before
+
+
 async def test_there_is_no_copy_of_nothing(store: Store) -> None:
     missing, target = thread_name(), thread_name()
     with pytest.raises(NotFound, match=missing):

@@ -12,6 +12,8 @@ from infra.local.event_source import Pace
 from infra.local.events import failed_of, sqs_event
 from infra.local.sqs_queue import in_thread
 from tests.e2e.deployment import Around, deployment
+from tests.e2e.figures import Figures
+from tests.e2e.test_account import values_after
 
 INPUT = {"log": ["x"]}
 PATIENCE = 30.0
@@ -64,22 +66,23 @@ async def test_waiting_longer_than_one_request_may_take(around: Around) -> None:
     assert polls > 1
 
 
+@pytest.mark.parametrize("asked", [1, 4, 10])
 async def test_as_many_steps_run_at_once_as_there_are_environments(
-    around: Around, capsys: pytest.CaptureFixture[str]
+    around: Around, figures: Figures, asked: int
 ) -> None:
-    async with deployment(around, steps=4, pace=Pace(batch_size=1)) as it:
-        warm = [await it.thread() for _ in range(8)]
-        values = await asyncio.gather(
-            *(it.sdk.runs.create(thread_id, "sleeps", input=INPUT) for thread_id in warm)
+    """Each step waits for all the others, every one in a process of its own."""
+    meeting = around.folder / "meeting"
+    meeting.mkdir()
+    wish = {"meeting": str(meeting), "wanted": asked}
+    async with deployment(around, steps=asked, pace=Pace(batch_size=1)) as it:
+        threads = [await it.thread() for _ in range(asked)]
+        ended = await asyncio.gather(
+            *(values_after(it.sdk, thread_id, "meets", input=wish) for thread_id in threads)
         )
-        ended = [
-            (await it.sdk.runs.join(run["thread_id"], run["run_id"]))["slept"] for run in values
-        ]
 
-    most = max(sum(a <= start < b for a, b in ended) for start, _ in ended)
-    with capsys.disabled():
-        print(f"\n4 environments, 8 threads: {most} steps at once")
-    assert most == 4
+    seen = [values["met"] for values in ended]
+    figures.add(f"steps at once, {asked} asked", f"{min(seen)} seen", "all that were asked")
+    assert seen == [asked] * asked
 
 
 async def test_only_the_failed_part_of_a_batch_comes_again(around: Around) -> None:

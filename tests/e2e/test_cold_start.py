@@ -1,15 +1,13 @@
 """What a step costs in the emulator, from the built artifact, for a graph that calls no model."""
 
-import os
 import time
 from statistics import median
 from typing import Any
 
-import pytest
-
 from infra.local.events import sqs_event
 from tests.e2e.deployment import Around, Deployment, deployment
 from tests.e2e.emulator import Emulator
+from tests.e2e.figures import Figures
 
 TIMES = 10
 GOAL = 1.0  # seconds, on an idle machine; printed
@@ -17,7 +15,7 @@ WORST = 6.0  # seconds, on a busy one; asserted
 BARE = "bare.handler"
 
 
-async def test_the_cold_start_of_a_step(around: Around, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_cold_start_of_a_step(around: Around, figures: Figures) -> None:
     """From the invocation that finds no environment to its answer: imports, connection, step."""
     took = []
     async with deployment(around, say=unheard, steps=0) as it:
@@ -26,18 +24,14 @@ async def test_the_cold_start_of_a_step(around: Around, capsys: pytest.CaptureFi
             took.append(await timed(environment, event))
             await environment.child.stop()
 
-    with capsys.disabled():
-        print(
-            f"\ncold start of the step function: median {median(took):.2f} s of {TIMES} "
-            f"({min(took):.2f} to {max(took):.2f}), goal {GOAL:.1f} s; "
-            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-        )
+    spread = f"{median(took):.2f} s ({min(took):.2f} to {max(took):.2f})"
+    figures.add(
+        f"cold start of a step, median of {TIMES}", spread, f"{GOAL:.1f} s on an idle machine"
+    )
     assert median(took) < WORST
 
 
-async def test_what_a_warm_step_adds_to_a_bare_handler(
-    around: Around, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_a_warm_step_adds_to_a_bare_handler(around: Around, figures: Figures) -> None:
     async with deployment(around, say=unheard, steps=0) as it:
         events = [await a_step(it) for _ in range(TIMES + 1)]
         step = await it.functions.start("step")
@@ -48,13 +42,14 @@ async def test_what_a_warm_step_adds_to_a_bare_handler(
         bare = await it.functions.start("step", handler=BARE, PYTHONPATH=str(folder))
         _, *nothing = [await timed(bare, event) for event in events]
 
-    with capsys.disabled():
-        print(
-            f"\nwarm step {1000 * median(warm):.1f} ms, "
-            f"bare handler {1000 * median(nothing):.1f} ms, "
-            f"so a step adds {1000 * (median(warm) - median(nothing)):.1f} ms (medians of {TIMES})"
-        )
+    figures.add(f"warm step, median of {TIMES}", milliseconds(median(warm)))
+    figures.add(f"bare handler, median of {TIMES}", milliseconds(median(nothing)))
+    figures.add("so a step adds", milliseconds(median(warm) - median(nothing)))
     assert median(nothing) < median(warm) < first
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
 
 
 async def a_step(it: Deployment) -> dict[str, Any]:

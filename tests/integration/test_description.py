@@ -15,7 +15,6 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from functions.api.app import app as ours
 from graph.adapters.postgres import PostgresStore
 from tests.fixtures.postgres import Server, database
 from tests.fixtures.service import service, worker
@@ -33,7 +32,7 @@ CHECKS = [
 ASKS = {"assistant_id": "asks", "input": {"log": ["x"]}}
 
 # The one stream without an end is left out: where answers are buffered there is none.
-description = schemathesis.openapi.from_dict(ours.openapi()).exclude(path_regex="stream/events$")
+description = schemathesis.openapi.from_dict(service().app.openapi()).exclude(path_regex="stream/events$")
 
 
 def buffered_but_for_commands(app: ASGIApp) -> ASGIApp:

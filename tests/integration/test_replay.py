@@ -18,7 +18,8 @@ from graph import effect_key
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.registry import Registry
 from graph.errors import BadInput, NotFound
-from graph.llm import claude
+from graph.llm.chat import Claude
+from graph.llm.tokens import count
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.models import RunStatus
 from graph.runtime.recorder import calls_of
@@ -182,8 +183,7 @@ async def test_calls_of_graph_llm_are_recorded_too(
     monkeypatch.setattr(messages, "answer", answer)
 
     async def think(state: MessagesState) -> Any:
-        text = await claude.write("Say something", system="Be brief.", on_text=SAID.append)
-        return {"messages": [AIMessage(text.text)]}
+        return {"messages": [await Claude().ainvoke("Say something")]}
 
     made = driver(store, one(think))
     run = await made.run(HELLO, **RECORD)
@@ -191,6 +191,20 @@ async def test_calls_of_graph_llm_are_recorded_too(
     found = document(await replayer(made, store).replay("thread", None, live=False))
     assert found["same"], found["differences"]
     assert (len(asked), found["answered_from_record"]) == (1, 1)
+
+
+async def test_a_counted_prompt_is_as_long_in_a_replay(
+    store: PostgresStore, offline: MessagesServer
+) -> None:
+    async def measure(state: MessagesState) -> Any:
+        return {"messages": [AIMessage(str(await count(Claude(), state["messages"])))]}
+
+    made = driver(store, one(measure))
+    run = await made.run(HELLO, **RECORD)
+    assert run.status is RunStatus.SUCCESS, run.error
+    found = document(await replayer(made, store).replay("thread", None, live=False))
+    assert found["same"], found["differences"]
+    assert offline.counts["/v1/messages/count_tokens"] == 1
 
 
 async def test_an_earlier_step_is_named_by_its_checkpoint(store: PostgresStore) -> None:

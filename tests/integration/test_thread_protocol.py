@@ -128,3 +128,19 @@ async def test_a_buffered_address_says_where_it_works(database_url: str) -> None
             assert refused.status_code == 501
             assert "streaming address" in refused.json()["detail"]
     await store.close()
+
+
+async def test_it_is_the_same_where_the_run_is_stepped_as_its_command_comes(
+    database_url: str,
+) -> None:
+    store = PostgresStore(database_url)
+    async with following(store, line_seconds=600.0, line_lease=5.0) as stack:
+        offer(stack, ticking=ticking(5, 0.05))
+        async with stack.sdk.threads.stream(assistant_id="ticking") as thread:
+            await thread.run.start(input={"log": []})
+            lines = dict(stack.service.app.state.edge().lines)
+            values = [state async for state in thread.values]
+            assert await thread.output == values[-1]
+        assert values[-1]["log"] == [f"tick {n}" for n in range(5)]
+        assert len(lines) == 1
+    await store.close()

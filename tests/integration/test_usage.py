@@ -9,7 +9,7 @@ import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 
 from graph.adapters.postgres import PostgresStore
-from graph.llm import claude
+from graph.llm.chat import Claude
 from graph.llm.collecting import collect
 from graph.runtime.call_upkeep import sweep_calls
 from graph.runtime.models import RunStatus
@@ -26,7 +26,7 @@ COLUMNS = "seq, node, model, input_tokens, output_tokens, cached_tokens, usd, lo
 
 
 async def think(state: MessagesState) -> None:
-    await claude.write("Go on", system="Be brief.", on_text=lambda _: None)
+    await Claude().ainvoke("Go on")
 
 
 def for_ever() -> Any:

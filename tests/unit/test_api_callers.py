@@ -158,8 +158,7 @@ async def test_without_a_rate_no_turn_is_asked_for() -> None:
 
 
 async def test_as_many_runs_as_an_owner_may_have_under_way() -> None:
-    store = MemoryStore()
-    api = service(store, quotas=Quotas(store, most_runs=2))
+    api = service(most_unfinished=2)
     thread_id = await api.thread()
     at = f"/threads/{thread_id}/runs"
     for _ in range(2):

@@ -14,7 +14,7 @@ from graph import PermanentFailure
 from graph.budgets import Account, BudgetSpent, Stopped, check, within
 from graph.ceilings import Budget, budget_of, raised
 from graph.errors import BadInput
-from graph.llm import claude
+from graph.llm.chat import Claude
 from graph.runtime.models import NewRun, Run, RunStatus, ThreadStatus
 from graph.runtime.runs import start_run
 from graph.runtime.threads import Place, read_state
@@ -27,10 +27,6 @@ from tests.fixtures.service import service
 
 GIVEN: dict[str, Any] = {"messages": [("user", "Hello")]}
 COST = Decimal("0.0125")  # 100,000 in and 5,000 out
-
-
-def ignore(_: str) -> None:
-    pass
 
 
 class Server:
@@ -57,7 +53,7 @@ def server(offline: MessagesServer, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 async def think(state: MessagesState) -> None:
-    await claude.write("Go on", system="Be brief.", on_text=ignore)
+    await Claude().ainvoke("Go on")
 
 
 def for_ever() -> Any:

@@ -204,3 +204,47 @@ async def test_the_sweep_fires_what_is_due() -> None:
     tables.crons[cron["cron_id"]] = replace(row, next_run_date=datetime.now(UTC))
     assert (await sweep(at.rt)).fired == 1
     assert (await sweep(at.rt)).fired == 0
+
+
+async def test_an_owner_at_the_quota_misses_a_firing_and_is_told() -> None:
+    at = service(most_unfinished=1)
+    await at.run(await at.thread(), "steps", input={"log": ["x"]})
+    cron = await a_cron(at)
+
+    assert await fire(at) == 0
+
+    missed = await seen(at, cron)
+    assert (missed["error"]["error"], "at most 1" in missed["error"]["message"]) == (
+        "TooMany",
+        True,
+    )
+    assert missed["next_run_date"] > TOMORROW.isoformat()[:13]
+    assert await at.call("POST", "/threads/search", {"metadata": {"stateless": True}}) == []
+
+    await at.work()
+    assert await fire(at, TOMORROW + timedelta(hours=1)) == 1
+    assert (await seen(at, cron))["error"] is None
+
+
+async def test_a_deleted_assistant_takes_its_crons_along_and_leaves_its_queued_runs() -> None:
+    at = service()
+    made = await at.call("POST", "/assistants", {"graph_id": "steps"})
+    path = f"/assistants/{made['assistant_id']}"
+    cron = await a_cron(at, assistant_id=made["assistant_id"])
+    other = await a_cron(at)
+    thread_id = await at.thread()
+    for word in ("x", "y"):
+        await at.run(thread_id, made["assistant_id"], input={"log": [word]})
+
+    await at.call("DELETE", path, status=204)
+
+    await at.call("GET", f"/runs/crons/{cron['cron_id']}", status=404)
+    await at.call("POST", f"{path}/versions", {}, status=404)
+    await at.call("POST", f"{path}/latest", {"version": 1}, status=404)
+    await at.call("PATCH", path, {"name": "again"}, status=404)
+    await at.call("DELETE", path, status=404)
+    assert await fire(at) == 1
+    assert (await seen(at, other))["error"] is None
+    await at.work()
+    values = (await at.call("GET", f"/threads/{thread_id}/state"))["values"]
+    assert values["log"] == ["x", "a", "b", "c", "y", "a", "b", "c"]

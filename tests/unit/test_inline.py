@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 
+from functions.api.access.identify import STREAM_EVENT
 from graph.adapters.memory import MemoryStore
 from graph.errors import LostClaim, Unavailable
 from graph.runtime.models import SKIPPED, Claim, Event, Json
@@ -293,3 +295,45 @@ async def test_a_run_behind_it_is_left_to_workers() -> None:
     await of.work()
     found = await of.call("GET", f"/threads/{thread_id}/runs/{behind['run_id']}")
     assert found["status"] == "success"
+
+
+async def test_a_run_of_the_thread_protocol_is_stepped_here_and_written_at_once() -> None:
+    gate, store = asyncio.Event(), Slow()
+    of = inline(ticking(2, gate, words=3), store)
+    thread_id = await of.thread()
+    params = {"assistant_id": "ticking", "input": INPUT}
+    asked = {"id": 1, "method": "run.start", "params": params}
+    started = await of.call("POST", f"/threads/{thread_id}/commands", asked)
+
+    ((run_id, (_, stepping)),) = of.app.state.edge().lines.items()
+    assert started["result"] == {"run_id": run_id}
+    async with asyncio.timeout(5):
+        while not [name for name, *_ in await stored(of, thread_id) if name == "custom"]:
+            await asyncio.sleep(0.01)
+    gate.set()
+    await stepping
+    assert await status_of(of, thread_id) == "success"
+
+
+async def test_in_a_function_nothing_is_stepped_behind_an_answer() -> None:
+    of = inline(ticking(1))
+    thread_id = await of.thread()
+    asked = {"id": 1, "method": "run.start", "params": {"assistant_id": "ticking", "input": INPUT}}
+
+    async def function(scope: Any, receive: Any, send: Any) -> None:
+        await of.app({**scope, STREAM_EVENT: {}}, receive, send)
+
+    transport = httpx.ASGITransport(function)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        answer = await client.post(f"/threads/{thread_id}/commands", json=asked)
+    assert answer.json()["type"] == "success"
+    assert of.app.state.edge().lines == {}
+    await of.work()
+    assert await status_of(of, thread_id) == "success"
+
+
+async def test_a_run_that_nobody_follows_is_left_to_workers() -> None:
+    of = inline(ticking(1))
+    thread_id = await of.thread()
+    await of.run(thread_id, "ticking", input=INPUT)
+    assert of.app.state.edge().lines == {}

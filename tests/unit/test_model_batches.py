@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
 from graph.calls import Whose
-from graph.llm import claude, collecting
+from graph.llm import collecting
 from graph.llm.chat import Claude
 from graph.runtime.call_upkeep import CallsSwept, sweep_calls
 from graph.runtime.models import Run, RunStatus
@@ -93,9 +93,8 @@ async def test_a_step_that_is_taken_again_finds_its_call(offline: MessagesServer
 async def test_an_answer_goes_to_the_call_that_asked(offline: MessagesServer) -> None:
     async def each(state: Any) -> Any:
         written = await asyncio.gather(
-            *(claude.write(f"<question>{state['n']}?</question>", system="s", on_text=print)
-              for _ in range(2))
-        )  # fmt: skip
+            *(Claude().ainvoke(f"<question>{state['n']}?</question>") for _ in range(2))
+        )
         return {"messages": [("ai", f"{state['n']}: {text.text}") for text in written]}
 
     sends = [Send("each", {"n": f"apple{n}"}) for n in range(5)]
@@ -225,7 +224,7 @@ async def test_calls_at_once_do_not_pass_the_ceiling(scripted: list[Any]) -> Non
     scripted += [HAIKU] * 3
 
     async def each(state: Any) -> None:
-        await claude.write("Hello", system="s", on_text=print)
+        await Claude().ainvoke("Hello")
 
     built = StateGraph(MessagesState).add_node("each", each)
     built.add_conditional_edges(START, lambda _: [Send("each", {})] * 9, ["each"])

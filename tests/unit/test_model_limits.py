@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
 from graph.adapters.memory.calls import MemoryCalls
 from graph.calls import Caller, Whose, caller, calling
 from graph.errors import BadProject, PermanentFailure, Unavailable
-from graph.llm import claude
 from graph.llm.chat import Claude
 from graph.llm.failures import backoff, jittered
 from graph.llm.router import Call, call_of
@@ -39,8 +39,8 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Set:
     return put
 
 
-async def write() -> claude.Text:
-    return await claude.write("Hello", system="Be brief.", on_text=lambda _: None)
+async def write() -> AIMessage:
+    return await Claude().ainvoke("Hello")
 
 
 async def think(state: MessagesState) -> Any:

@@ -9,13 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from graph.errors import PermanentFailure
-from graph.llm import claude, client
+from graph.llm import client, tokens
+from graph.llm.chat import Claude
 from graph.llm.prices import Tokens, price
 from graph.llm.providers import cached, keys
 from graph.signals import CallFailed
@@ -26,8 +28,8 @@ from tests.fixtures.offline import offline as offline
 BEDROCK_MODEL = "us.anthropic.claude-haiku-5-5-v1:0"
 
 
-async def write() -> claude.Text:
-    return await claude.write("Hello", system="Be brief.", on_text=lambda _: None)
+async def write() -> AIMessage:
+    return await Claude().ainvoke("Hello")
 
 
 def event_stream(message: dict[str, Any]) -> Iterator[bytes]:
@@ -83,7 +85,8 @@ async def bedrock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bedrock]:
 
 async def test_bedrock_is_asked_in_its_own_form(bedrock: Bedrock) -> None:
     written = await write()
-    assert (written.model, bool(written.text)) == ("claude-haiku-5-5", True)
+    assert written.response_metadata["model_name"] == "claude-haiku-5-5"
+    assert written.text
     (sent,) = bedrock.received
     assert sent["model"] == BEDROCK_MODEL
     assert sent["anthropic_version"]
@@ -99,6 +102,12 @@ async def test_bedrock_that_throttles_is_asked_later(bedrock: Bedrock) -> None:
     with pytest.raises(CallFailed) as caught:
         await write()
     assert caught.value.seconds >= 3
+
+
+async def test_bedrock_counts_no_tokens_and_is_not_asked_to(bedrock: Bedrock) -> None:
+    said = [HumanMessage("Hello")]
+    assert await tokens.count(Claude(), said) == tokens.estimate(said)
+    assert not bedrock.received
 
 
 async def test_claude_platform_on_aws_is_asked_under_its_workspace(

@@ -54,7 +54,7 @@ TOWERS = {
 
 
 async def run(library: Library, *, question: str = QUESTION, rounds: int | None = None) -> Any:
-    graph = research.build(library.find).compile()
+    graph = research.build(find=library.find).compile()
     context = None if rounds is None else research.Context(max_rounds=rounds)
     return await graph.ainvoke({"question": question}, context=context)
 
@@ -173,7 +173,7 @@ async def test_the_last_round_is_weighed_too(scripted: list[Any]) -> None:
 
 
 def asking() -> Driver:
-    return Driver(research.build(Library(**TOWERS).find).compile(), deliveries=2)
+    return Driver(research.build(find=Library(**TOWERS).find).compile(), deliveries=2)
 
 
 async def test_a_person_says_which_of_two_sources_is_right(offline: MessagesServer) -> None:
@@ -247,17 +247,16 @@ async def test_a_busy_model_asks_for_the_node_to_run_again_later(offline: Messag
 
 
 async def test_the_text_of_the_report_is_streamed(offline: MessagesServer) -> None:
-    graph = research.build(Library(**LIBRARY).find).compile()
-    pieces = [
-        piece["text"] async for piece in graph.astream({"question": QUESTION}, stream_mode="custom")
-    ]
+    graph = research.build(find=Library(**LIBRARY).find).compile()
+    stream: Any = graph.astream({"question": QUESTION}, stream_mode="messages")
+    pieces = [message.text async for message, meta in stream if meta["langgraph_node"] == "write"]
     assert len(pieces) > 3
     assert "Fresnel lenses bend the light" in "".join(pieces)
 
 
 async def test_it_goes_on_from_plain_json_after_every_step(offline: MessagesServer) -> None:
     strict = InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-    steps = research.build(Library(**LIBRARY).find).compile(
+    steps = research.build(find=Library(**LIBRARY).find).compile(
         checkpointer=strict, interrupt_after="*"
     )
     config: Any = {"configurable": {"thread_id": "1"}}
@@ -272,7 +271,7 @@ async def test_it_goes_on_from_plain_json_after_every_step(offline: MessagesServ
 
 
 async def test_a_second_question_on_a_thread_starts_over(offline: MessagesServer) -> None:
-    graph = research.build(Library(**LIBRARY).find).compile(checkpointer=InMemorySaver())
+    graph = research.build(find=Library(**LIBRARY).find).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
     await graph.ainvoke({"question": "What are Fresnel lenses?"}, config)
     state = await graph.ainvoke({"question": "What is heard in fog?"}, config)

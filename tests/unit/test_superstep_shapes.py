@@ -10,6 +10,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Overwrite, RetryPolicy, Send, interrupt
 
+from graph import RetryLater
 from graph.runtime.models import RunStatus, ThreadStatus
 from tests.fixtures.driver import Driver
 
@@ -85,6 +86,19 @@ def subgraph(checkpointer: Any = None) -> Any:
     return graph.add_edge(START, "child").add_edge("child", "z").compile()
 
 
+def subgraph_again() -> Any:
+    """A nested graph that remembers, and one within it, come to in three supersteps of a run."""
+    inmost = StateGraph(State).add_node("count", count).add_edge(START, "count")
+    inner = StateGraph(State).add_node("in", inmost.compile(checkpointer=True))
+    inner.add_node("x", says("x")).add_edge(START, "in")
+    inner.add_conditional_edges("in", lambda s: "in" if s["n"] % 2 else "x")
+    graph = StateGraph(State).add_node("inner", inner.compile(checkpointer=True))
+    graph.add_node("start", says("start")).add_node("look", says("look")).add_edge(START, "start")
+    graph.add_edge("start", "inner").add_edge("inner", "look")
+    graph.add_conditional_edges("look", lambda s: "inner" if s["n"] < 5 else END)
+    return graph.compile()
+
+
 def called_subgraph() -> Any:
     inner = child()
 
@@ -136,6 +150,7 @@ SHAPES = {
     "overwritten": overwritten,
     "subgraph": subgraph,
     "subgraph with a checkpointer of its own": lambda: subgraph(checkpointer=True),
+    "subgraph with a checkpointer of its own, again": subgraph_again,
     "subgraph without checkpointer": lambda: subgraph(checkpointer=False),
     "subgraph called by nodes": called_subgraph,
     "functional": functional,
@@ -228,6 +243,56 @@ async def test_an_interrupt_inside_a_subgraph_waits_and_goes_on_there() -> None:
     assert (await driver.run({"log": []})).status is RunStatus.INTERRUPTED
     assert (await driver.run(command={"resume": "deep"})).status is RunStatus.SUCCESS
     assert await driver.values() == {"log": ["x", "deep", "z"]}
+
+
+async def test_a_nested_graph_that_remembers_runs_again_in_a_later_run() -> None:
+    graph = subgraph_again()
+    whole = graph.copy({"checkpointer": InMemorySaver()})
+    config: Any = {"configurable": {"thread_id": "whole"}}
+    driver = Driver(graph, deliveries=2)
+    for _ in range(2):
+        expected = await whole.ainvoke({"log": ["in"], "n": 0}, config)
+        assert (await driver.run({"log": ["in"], "n": 0})).status is RunStatus.SUCCESS
+
+    assert await driver.values() == expected
+
+
+async def test_a_nested_graph_that_remembers_runs_after_a_breakpoint_in_front_of_it() -> None:
+    driver = Driver(subgraph_again())
+    runs = [await driver.run({"log": [], "n": 0}, interrupt_before=["inner"])]
+    while runs[-1].status is RunStatus.INTERRUPTED:
+        assert len(runs) <= 4, "the nested graph did not come on"
+        runs.append(await driver.run(interrupt_before=["inner"]))
+
+    assert (await driver.values())["n"] == 6
+
+
+async def test_a_nested_graph_that_remembers_goes_on_where_it_waited() -> None:
+    ran: list[str] = []
+
+    def quick(state: State) -> State:
+        ran.append("quick")
+        return {}
+
+    def slow(state: State) -> State:
+        ran.append("slow")
+        if ran.count("slow") % 3 == 1:
+            raise RetryLater(5)
+        interrupt("go on?")
+        return {"n": state["n"] + 1}
+
+    inner = StateGraph(State).add_node("quick", quick).add_node("slow", slow)
+    inner.add_edge(START, "quick").add_edge("quick", "slow")
+    graph = StateGraph(State).add_node("inner", inner.compile(checkpointer=True))
+    graph.add_node("look", says("look")).add_edge(START, "inner").add_edge("inner", "look")
+    graph.add_conditional_edges("look", lambda s: "inner" if s["n"] < 2 else END)
+    driver = Driver(graph.compile(), deliveries=2)
+    assert (await driver.run({"n": 0})).status is RunStatus.INTERRUPTED
+    for _ in range(2):
+        run = await driver.run(command={"resume": "yes"})
+
+    assert run.status is RunStatus.SUCCESS, run.error
+    assert ran == ["quick", "slow", "slow", "slow"] * 2
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,9 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
 from graph.agents import supervisor
-from graph.agents.deciding import decide
-from graph.llm.chat import Claude
 from graph.runtime.models import RunStatus
 from infra.local.messages import MessagesServer
 from tests.fixtures.crashing import CrashingDriver
@@ -122,30 +119,6 @@ async def test_turns_are_bounded_though_every_order_is_new(
     run = await driven.run(say(QUESTION), context={"max_turns": turns})
     assert run.status is RunStatus.SUCCESS, run.error
     assert team(await driven.values()) == ["analyst"] * turns + ["researcher", "writer"]
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE)
-async def test_a_decision_is_validated_and_nonsense_is_none(
-    scripted: list[Any], nonsense: Any
-) -> None:
-    class Choice(BaseModel):
-        """Choose."""
-
-        member: str
-
-    scripted += [nonsense]
-    found = await decide(Claude(), [AIMessage("Hm."), *_asking()], Choice)
-    assert found == (Choice(member=nonsense["member"]) if _fits(nonsense) else None)
-
-
-def _asking() -> list[Any]:
-    from langchain_core.messages import HumanMessage
-
-    return [HumanMessage("Who?")]
-
-
-def _fits(nonsense: Any) -> bool:
-    return isinstance(nonsense, dict) and isinstance(nonsense.get("member"), str)
 
 
 async def test_a_conflict_in_the_researchers_sources_is_put_to_a_person(

@@ -26,6 +26,7 @@ READ_BY_THE_ADAPTER = {
     "AWS_LWA_PORT",
     "AWS_LWA_READINESS_CHECK_PATH",
 }
+READ_BY_ANTHROPIC = {"ANTHROPIC_BASE_URL", "ANTHROPIC_AWS_WORKSPACE_ID"}
 STARTED_BY_THE_ADAPTER = "functions/stream/run.sh"
 LEFT_AT_THEIR_DEFAULTS = {
     "BATON_CACHE_BYTES": "an eighth of the smallest memory",
@@ -40,6 +41,12 @@ LEFT_AT_THEIR_DEFAULTS = {
     "BATON_SEGMENT_SECONDS": "fits the gateway's 29 s",
     "BATON_WAIT_SECONDS": "fits the gateway's 29 s",
     "DATABASE_PREPARES": "never behind a proxy",
+}
+MODELS_LEFT_AT_THEIR_DEFAULTS = {
+    "BATON_MODEL_FALLBACK_AFTER": "goes with the fallback",
+    "BATON_MODEL_FAILURES": "hours of patience",
+    "BATON_MODEL_RESERVE": "goes with the limits",
+    "ANTHROPIC_API_KEYS": "keys are in a secret, never in an environment",
 }
 
 
@@ -199,9 +206,34 @@ def test_the_template_sets_what_settings_read_and_nothing_else() -> None:
     own = [f.get("Environment", {}).get("Variables", {}) for f in FUNCTIONS.values()]
     given = set(everywhere).union(*own)
     of_models = set(ModelSettings.model_fields)
-    others = READ_BY_BOTOCORE | READ_BY_THE_ADAPTER
+    others = READ_BY_BOTOCORE | READ_BY_THE_ADAPTER | READ_BY_ANTHROPIC
     assert given - set(Settings.model_fields) - of_models == others
     assert set(Settings.model_fields) - given == set(LEFT_AT_THEIR_DEFAULTS)
+    assert of_models - given == set(MODELS_LEFT_AT_THEIR_DEFAULTS)
+
+
+@pytest.mark.parametrize("name", sorted(READ_BY_ANTHROPIC))
+def test_what_the_sdk_reads_itself_is_set_or_not_there(name: str) -> None:
+    """An empty base URL would be asked."""
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables[name]["Fn::If"][2] == {"Ref": "AWS::NoValue"}
+
+
+def test_a_function_that_calls_models_may_and_no_other() -> None:
+    policy = {"Fn::If": ["WithModelPolicy", {"Ref": "ModelPolicy"}, {"Ref": "AWS::NoValue"}]}
+    may = {name for name, function in FUNCTIONS.items() if policy in function["Policies"]}
+    assert may == {"StepFunction", "StreamFunction", "SweepFunction"}
+
+
+def test_the_models_keys_are_readable_when_a_key_of_yours_encrypts_them() -> None:
+    """Each statement has its condition; without any there is no policy."""
+    allowed = RESOURCES["ModelPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    actions = {one["Fn::If"][0]: one["Fn::If"][1]["Action"] for one in allowed}
+    assert actions["WithModelKeys"] == "secretsmanager:GetSecretValue"
+    assert actions["KeyHoldsModelKeys"] == "kms:Decrypt"
+    assert TEMPLATE["Conditions"]["WithModelPolicy"]["Fn::Or"] == [
+        {"Condition": name} for name in actions if name != "KeyHoldsModelKeys"
+    ]
 
 
 def test_the_adapter_starts_a_program_that_the_bundle_has() -> None:
@@ -259,6 +291,35 @@ def test_no_password_is_written_into_the_template() -> None:
         assert made["ManageMasterUserPassword"] is True
         assert made["StorageEncrypted"] is True
     assert not re.findall(r"resolve:secretsmanager|\bMasterUserPassword\b|://\w+:[^@\s]+@", text)
+
+
+@pytest.mark.parametrize(("path", "owner"), [("rds", "Database"), ("aurora", "Cluster")])
+def test_functions_log_in_by_iam_as_a_user_that_is_not_the_owner(path: str, owner: str) -> None:
+    nested = TEMPLATES[f"infra/{path}.yaml"]
+    url, migrations = (nested["Outputs"][of]["Value"]["Fn::Sub"] for of in ("Url", "MigrationUrl"))
+    assert nested["Resources"][owner]["Properties"]["EnableIAMDatabaseAuthentication"] is True
+    assert url.startswith("postgresql://${FunctionsUser}@")
+    assert migrations.startswith("postgresql://baton@")
+    variables = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    made = variables["DATABASE_FUNCTIONS_USER"]["Fn::If"][1]
+    assert NESTED[path.capitalize()]["Parameters"]["FunctionsUser"] == made
+
+
+def test_the_proxy_has_no_password() -> None:
+    rds = TEMPLATES["infra/rds.yaml"]["Resources"]
+    assert rds["Proxy"]["Properties"]["DefaultAuthScheme"] == "IAM_AUTH"
+    assert "Auth" not in rds["Proxy"]["Properties"]
+    assert [one["Action"] for one in statements(rds["ProxyRole"])] == [
+        "sts:AssumeRole",
+        "rds-db:connect",
+    ]
+
+
+@pytest.mark.parametrize(("path", "owner"), [("rds", "Database"), ("aurora", "Cluster")])
+def test_a_database_leaves_a_snapshot_when_it_goes(path: str, owner: str) -> None:
+    made = TEMPLATES[f"infra/{path}.yaml"]["Resources"][owner]
+    assert made["DeletionPolicy"] == made["UpdateReplacePolicy"] == "Snapshot"
+    assert made["Properties"]["DeletionProtection"] == {"Ref": "Protection"}
 
 
 @pytest.mark.parametrize("name", sorted(TEMPLATE["Parameters"]))

@@ -38,7 +38,7 @@ async def find(query: str, limit: int) -> list[Passage]:
 
 
 def driver(outbox: Outbox, kind: type[Driver] = Driver) -> Driver:
-    return kind(triage.build(find, outbox.put).compile(), deliveries=2)
+    return kind(triage.build(find=find, put=outbox.put).compile(), deliveries=2)
 
 
 async def test_a_ticket_is_classified_answered_by_its_specialist_and_sent(

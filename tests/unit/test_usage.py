@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
 from graph import RetryLater
 from graph.adapters.memory import MemoryStore
 from graph.errors import LostClaim
-from graph.llm import claude
 from graph.llm.chat import Claude
 from graph.runtime.models import Advanced, Claim, RunStatus, StepResult
 from graph.usage import Spent, Totals, noting
@@ -28,16 +28,12 @@ HAIKU = {
 }
 
 
-def ignore(_: str) -> None:
-    pass
-
-
 async def think(state: MessagesState) -> Any:
     return {"messages": [await Claude().ainvoke(state["messages"])]}
 
 
-async def write() -> claude.Text:
-    return await claude.write("Hello", system="Be brief.", on_text=ignore)
+async def write() -> AIMessage:
+    return await Claude().ainvoke("Hello")
 
 
 def graph(*nodes: Any) -> Any:

@@ -1,5 +1,6 @@
 """The window: what a long conversation sends to its model, and what it never loses."""
 
+import os
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 
-from graph.llm import tokens
+from graph.llm import client, tokens
 from graph.llm.chat import Claude
 from graph.llm.window import Conversation, Window
 from infra.local.messages import MessagesServer
@@ -188,11 +189,24 @@ async def test_the_endpoint_counts_and_where_there_is_none_an_estimate_does(
     assert offline.counts["/v1/messages/count_tokens"] == 1
     assert counted != tokens.estimate(said) == await tokens.count(summing(), said)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", offline.url + "/elsewhere")
-    from graph.llm import client
-
     await client.close()
     assert await tokens.count(Claude(), said) == tokens.estimate(said)
     assert await tokens.count(Claude(), []) == 0
+
+
+async def test_an_endpoint_that_hangs_or_refuses_is_not_waited_for(
+    offline: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = talk(2)
+    monkeypatch.setattr(client, "COUNT_TIMEOUT", 0.0)
+    assert await tokens.count(Claude(), said) == tokens.estimate(said)
+    monkeypatch.undo()
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", offline.url)
+    monkeypatch.setenv("XDG_CONFIG_HOME", offline.url)
+    await client.close()
+    assert await tokens.count(Claude(), said) == tokens.estimate(said)
 
 
 def test_the_estimate_knows_that_some_scripts_have_more_tokens_a_letter() -> None:

@@ -23,6 +23,7 @@ from graph.runtime.stamps import STAMP, joined
 log = logging.getLogger("baton.auth")
 
 IDENTITY = "langgraph_auth_"  # keys of a run's config that only the server writes
+FIRED = Rule("threads", ("create_run",), Filtering.MADE)  # what a cron will do for who makes it
 
 
 class NothingFound(Exception):
@@ -44,8 +45,6 @@ async def permitted(request: Request) -> None:
         changes = request.method == "PATCH" and isinstance(part, dict) and "config" not in part
         if isinstance(part, dict) and rule and _makes_runs(rule) and not changes:
             tell(part, caller.user)
-    if edge.quotas is not None and rule and "create_run" in rule.actions:
-        await edge.quotas.admit_runs(caller.owner, len(parts))
 
 
 async def _json(request: Request) -> Any:
@@ -91,6 +90,8 @@ async def _permit(
     if rule.filtering is Filtering.INSIDE:
         return
     part = await ask(edge.permit, caller, rule, request, body)
+    if (rule.resource, rule.filtering) == ("crons", Filtering.MADE):
+        STAMP.set(await ask(edge.permit, caller, FIRED, request, body))
     if rule.resource == "assistants" and request.query_params.get("delete_threads"):
         await _free_hand(edge, caller.user)
     if not part or rule.filtering is Filtering.PLACED:
@@ -142,7 +143,7 @@ async def _match(
             if made and not in_path:
                 raise Conflict(f"{kind} {name} exists already: choose another id")
             raise NotFound(f"{kind} {name} does not exist")
-    if made:
+    if made and rule.resource != "crons":
         STAMP.set(part)
     asked = fields.get("metadata")
     if (made and asked is None) or isinstance(asked, dict):

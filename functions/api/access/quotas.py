@@ -1,4 +1,4 @@
-"""How often an owner may ask, and how many runs they may have under way."""
+"""How often an owner may ask."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from graph.runtime.ports import QuotaStore
-
-RUNS_RETRY = "5"  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +15,6 @@ class Quotas:
     store: QuotaStore
     per_second: float = 0.0
     burst: int = 20
-    most_runs: int = 0
 
     async def take_turn(self, owner: str) -> None:
         """Count a request; raises a 429 that says when to come again."""
@@ -28,12 +25,3 @@ class Quotas:
             after = {"Retry-After": str(math.ceil(wait))}
             detail = f"more than {self.per_second:g} requests a second: wait {wait:.1f} s"
             raise HTTPException(429, detail, after)
-
-    async def admit_runs(self, owner: str, new: int) -> None:
-        """Raises a 429 when as many runs are unfinished; those asked for at once may pass it."""
-        if not self.most_runs:
-            return
-        unfinished = await self.store.count_unfinished(owner)
-        if unfinished + new > self.most_runs:
-            detail = f"{unfinished} runs are unfinished, of {self.most_runs} at most: wait for one"
-            raise HTTPException(429, detail, {"Retry-After": RUNS_RETRY})

@@ -3,9 +3,8 @@
 A context is a thread, a task is a run; the SDK knows the protocol's versions, 1.0 and 0.3.
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 from fastapi import APIRouter, Query, Request, Response
 
 from functions.api.access.owner import Owner
@@ -16,6 +15,9 @@ from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS, WITHOUT_DOORS
 from graph.errors import NotFound
 from graph.runtime.models import Json
+
+if TYPE_CHECKING:
+    import httpx
 
 router = APIRouter(tags=["A2A"], route_class=StrictRoute, responses=PROBLEMS | WITHOUT_DOORS)
 
@@ -94,7 +96,7 @@ def _card(request: Request, assistant: Json) -> Json:
     return made
 
 
-async def _said(api: httpx.AsyncClient, method: str, path: str, **more: Any) -> Any:
+async def _said(api: "httpx.AsyncClient", method: str, path: str, **more: Any) -> Any:
     found = await api.request(method, path, **more)
     if found.is_error:
         raise NotFound(detail(found))

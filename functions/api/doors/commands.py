@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from functions.api.access.identify import STREAM_EVENT
 from functions.api.access.owner import Owner
 from functions.api.answers import answer
 from functions.api.doors.inside import detail, inside
@@ -84,7 +85,8 @@ async def command(
     applied = await newest(api.rt, str(thread_id))
     run |= {"stream_mode": MODES, "stream_subgraphs": True, "stream_resumable": True}
     terms = {k: v for k, v in request.headers.items() if k == "idempotency-key"}
-    async with inside(request) as here:
+    # A function stands still between two requests: nothing can be stepped there behind an answer.
+    async with inside(request, followed=STREAM_EVENT not in request.scope) as here:
         started = await here.post(f"/threads/{thread_id}/runs", json=run, headers=terms)
     if not started.is_success:
         return answer(refusal(asked.id, started.status_code, detail(started)))

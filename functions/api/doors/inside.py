@@ -1,16 +1,19 @@
 """The API asked from within, by doors with another protocol: with all of its rules."""
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 from fastapi import Response
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.api.access.identify import STREAM_EVENT
+from functions.api.following.on_line import FOLLOWED
+
+if TYPE_CHECKING:
+    import httpx
 
 # Headers about a request itself; by any of the others somebody may tell who asks.
 ITS_OWN = (
@@ -21,13 +24,19 @@ ITS_OWN = (
 GATEWAYS = ("aws.event", "aws.context", STREAM_EVENT)
 
 
-def inside(request: HTTPConnection) -> httpx.AsyncClient:
-    """A client of the API itself, which is to it whoever the request comes from."""
+def inside(request: HTTPConnection, *, followed: bool = False) -> "httpx.AsyncClient":
+    """A client of the API itself, which is to it whoever the request comes from.
+
+    What it starts is `followed` if the client reads of it on another line.
+    """
+    import httpx  # noqa: PLC0415 - loads late
+
     app: ASGIApp = request.app
-    gateway = {key: request.scope[key] for key in GATEWAYS if key in request.scope}
+    more = {key: request.scope[key] for key in GATEWAYS if key in request.scope}
+    more[FOLLOWED] = followed
 
     async def ours(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, **gateway}, receive, send)
+        await app({**scope, **more}, receive, send)
 
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(ours, raise_app_exceptions=False),
@@ -66,7 +75,7 @@ class Handled(Response):
         await self._app(scope, replayed, send)
 
 
-def detail(answer: httpx.Response) -> str:
+def detail(answer: "httpx.Response") -> str:
     """What a refusal says."""
     said: Any = answer.json() if answer.content else {}
     return str(said.get("detail") or f"status {answer.status_code}")

@@ -4,9 +4,8 @@ Streamable HTTP without sessions: any process answers any request, and a call is
 """
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from fastapi import APIRouter, Request, Response
 from orjson import dumps
 
@@ -14,6 +13,9 @@ from functions.api.doors.inside import Handled, detail, inside, needs, segment
 from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS, WITHOUT_DOORS
 from graph.runtime.models import Json
+
+if TYPE_CHECKING:
+    import httpx
 
 router = APIRouter(tags=["MCP"], route_class=StrictRoute, responses=PROBLEMS | WITHOUT_DOORS)
 
@@ -38,7 +40,7 @@ async def mcp(request: Request) -> Response:
 class Tools:
     """An ASGI app for one request."""
 
-    def __init__(self, api: httpx.AsyncClient) -> None:
+    def __init__(self, api: "httpx.AsyncClient") -> None:
         self.api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -120,7 +122,7 @@ def _wrong(message: str) -> Exception:
     return MCPError(INVALID_PARAMS, message)
 
 
-def _result(answer: httpx.Response) -> Any:
+def _result(answer: "httpx.Response") -> Any:
     from mcp_types import CallToolResult, TextContent  # noqa: PLC0415 - loads late
 
     values = {} if answer.status_code != 200 else answer.json()
@@ -133,7 +135,7 @@ def _result(answer: httpx.Response) -> Any:
     )
 
 
-def _problem(answer: httpx.Response, values: Any) -> str:
+def _problem(answer: "httpx.Response", values: Any) -> str:
     """Why there is no final output; empty if there is."""
     if answer.status_code != 200:
         return detail(answer)

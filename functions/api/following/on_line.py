@@ -16,12 +16,23 @@ from graph.runtime.models import Run
 log = logging.getLogger("baton.inline")
 
 MOST = 32  # runs that one process steps at once; others go through the queue
+FOLLOWED = "baton.followed"  # in a scope: its client reads on another line of what it starts
+Starting = Callable[[Edge], Awaitable[Run]]  # given the edge to start a run with
 
 
-async def on_line(request: Request, edge: Edge, starting: Callable[[Edge], Awaitable[Run]]) -> Run:
+async def if_followed(request: Request, edge: Edge, starting: Starting) -> Run:
+    """A run as it was accepted, its steps taken here if its client has a line to follow it."""
+    if not request.scope.get(FOLLOWED):
+        return await starting(edge)
+    return await on_line(request, edge, starting, told_here=False)
+
+
+async def on_line(
+    request: Request, edge: Edge, starting: Starting, *, told_here: bool = True
+) -> Run:
     """A run as it was accepted; its steps are taken here, unless it must wait for its turn.
 
-    `starting` is given the edge to start it with.
+    Those who read what is stored want it written at once: to them it is not `told_here`.
     """
     buffered = "aws.event" in request.scope
     if buffered or not edge.line_seconds or len(edge.lines) >= MOST:
@@ -31,7 +42,7 @@ async def on_line(request: Request, edge: Edge, starting: Callable[[Edge], Await
     held = inline.HeldBack(edge.rt.queue, edge.line_lease)
     run = await starting(replace(edge, rt=replace(edge.rt, queue=held)))
     if held.job is not None:
-        given = (edge.rt, edge.listener, held.job)
+        given = (edge.rt, edge.listener if told_here else None, held.job)
         stepping = inline.step_inline(*given, run_id=run.run_id, line=line)
         task = asyncio.create_task(stepping)
         edge.lines[run.run_id] = line, task

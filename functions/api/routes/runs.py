@@ -10,7 +10,7 @@ from functions.api.access.owner import Owner
 from functions.api.answers import answer, nothing, run_json, selected
 from functions.api.edge import Api
 from functions.api.following.accepting import Terms, start
-from functions.api.following.on_line import on_line
+from functions.api.following.on_line import if_followed, on_line
 from functions.api.following.waiting import end_of, where
 from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS, Problem, partial
@@ -65,6 +65,7 @@ class Page(BaseModel):
 
 @router.post("", response_model=RunAnswer)
 async def create(
+    request: Request,
     api: Api,
     owner: Owner,
     thread_id: UUID,
@@ -72,7 +73,8 @@ async def create(
     terms: Terms,
 ) -> Response:
     """Create a run; on a busy thread `multitask_strategy` says what becomes of the others."""
-    run = await start(api, owner, thread_id, asked, terms.key, if_match=terms.if_match)
+    given = (owner, thread_id, asked, terms.key)
+    run = await if_followed(request, api, lambda at: start(at, *given, if_match=terms.if_match))
     return answer(run_json(run), headers=where(run))
 
 

@@ -11,8 +11,11 @@ class Problem(BaseModel):
     detail: str
 
 
+# By reference: of a model FastAPI builds a validator for each status of each route, at import and
+# again at the first request. The rarer ones, below and in routes/, bring the schema itself.
+DESCRIBED = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
+    status: {"content": DESCRIBED, "description": what}
     for status, what in {
         401: "Nobody, or nobody known, asks.",
         403: "The caller may not do this.",

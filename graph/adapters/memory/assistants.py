@@ -72,6 +72,9 @@ class MemoryAssistants(MemoryTables):
         if self.tables.assistants.pop(key, None) is None:
             return False
         del self.tables.versions[key]
+        crons = [c for c in self.tables.crons.values() if (c.owner, c.made_assistant) == key]
+        for cron in crons:
+            del self.tables.crons[cron.cron_id]
         threads = [row.thread for row in self.tables.threads.values()] if with_threads else []
         for thread in threads:
             if (thread.owner, thread.metadata.get("assistant_id")) == key:

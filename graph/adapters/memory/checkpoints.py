@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from graph.adapters.memory.shelf import ROOT, Place, Shelf, newest_root
 from graph.adapters.memory.tables import MemoryTables
 from graph.adapters.memory.thinning import excess
+from graph.errors import Conflict
 from graph.runtime.containment import contains
 from graph.runtime.models import CheckpointRow, Json, Rows, Stored, Thinned
 from graph.runtime.retention import LATEST
@@ -57,6 +58,8 @@ class MemoryCheckpoints(MemoryTables):
 
     async def copy_checkpoints(self, source: str, target: str) -> None:
         row = self._made(target)
+        if source in self.tables.threads and self.tables.shelf(target).checkpoints:
+            raise Conflict(f"thread {target} has checkpoints already: copy to one without")
         self.tables.shelf(target).add(self.tables.shelf(source).rows())
         row.update(head=self._newest(source, ROOT) or row.thread.head)
 

@@ -19,6 +19,9 @@ class MemoryCrons(MemoryRuns):
     async def create_cron(self, cron: Cron) -> Cron:
         if cron.thread_id is not None:
             self._owned(cron.thread_id, cron.owner)
+        made = cron.made_assistant
+        if made is not None and (cron.owner, made) not in self.tables.assistants:
+            raise NotFound(f"assistant {made} does not exist")
         now = self.clock()
         self.tables.crons[cron.cron_id] = replace(deepcopy(cron), created_at=now, updated_at=now)
         return deepcopy(self.tables.crons[cron.cron_id])

@@ -49,6 +49,3 @@ class MemoryKeys(MemoryTables):
             return early
         self.tables.turns[owner] = due + timedelta(seconds=every)
         return 0.0
-
-    async def count_unfinished(self, owner: str) -> int:
-        return sum(run.owner == owner and not run.status.ended for run in self.tables.runs.values())

@@ -8,7 +8,7 @@ from datetime import datetime
 from graph.adapters.memory.shelf import ROOT
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
 from graph.errors import Conflict
-from graph.runtime.acceptance import Standing, refusal
+from graph.runtime.acceptance import Standing, refusal, too_many
 from graph.runtime.models import (
     SKIPPED,
     Advanced,
@@ -47,6 +47,8 @@ class MemoryRuns(MemoryTables):
         if left is not None:
             assert row.thread.active_run_id is not None, "there is something to displace"
             ended = (row.thread.active_run_id, *row.thread.queued)
+        self._must_have_room(new, 1 - len(ended))
+        if left is not None:
             row.update(queued=())
             self._end(row, ended, left, undo=new.undoes)
         run = self._add(new, now)
@@ -57,6 +59,7 @@ class MemoryRuns(MemoryTables):
         found = [self._earlier(each) for each in new]
         if any(found):
             return [_repeated(each, run) for each, run in zip(new, found, strict=True)]
+        self._must_have_room(new[0], len(new))
         now = self.clock()
         created = []
         for each in new:
@@ -75,6 +78,12 @@ class MemoryRuns(MemoryTables):
             run = self._add(each, now)
             created.append(Created(run, job=_start_or_queue(row, each, now)))
         return created
+
+    def _must_have_room(self, new: NewRun, more: int) -> None:
+        runs = self.tables.runs.values()
+        unfinished = sum(run.owner == new.owner and not run.status.ended for run in runs)
+        if new.most_unfinished and unfinished + more > new.most_unfinished:
+            raise too_many(new)
 
     def _add(self, new: NewRun, now: datetime) -> Run:
         run = _accepted(new, now)

@@ -128,7 +128,9 @@ class MemorySteps(MemoryTables):
         if claim.run and input_applied:
             self.tables.update_run(claim.run.run_id, input_applied=True)
 
-    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+    async def advance(
+        self, claim: Claim, result: StepResult, *, lease: float | None = None
+    ) -> Advanced:
         row = self._fenced(claim)
         now = self.clock()
         run_id = claim.run.run_id if claim.run else None
@@ -144,7 +146,25 @@ class MemorySteps(MemoryTables):
             self._spend(claim, result.spent, lost=False)
         else:
             _edited(row, result)
-        return row.advanced(now)
+        advanced = row.advanced(now)
+        if lease is None or result.ending is not Ending.MORE or self.stopped:
+            return advanced
+        return replace(advanced, claim=self._followed(row, claim, result, now, lease))
+
+    def _followed(
+        self, row: ThreadRow, claim: Claim, result: StepResult, now: datetime, lease: float
+    ) -> Claim:
+        """Take the claim on the next step."""
+        assert claim.run is not None, "an edit has no next step"
+        row.take(now, lease)
+        row.attempts, row.events_kept = 1, row.events
+        return claim.followed(
+            result,
+            fence=row.fence,
+            told=row.events,
+            by_run=self.tables.runs[claim.run.run_id].spent,
+            by_thread=row.thread.spent,
+        )
 
     async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
         self._spend(claim, spent, lost=True)

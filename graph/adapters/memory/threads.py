@@ -33,6 +33,8 @@ class MemoryThreads(MemoryTables):
 
     async def copy_thread(self, thread_id: str, owner: str, target: str) -> Thread:
         source, now = self._owned(thread_id, owner).thread, self.clock()
+        if target in self.tables.threads:
+            raise Conflict(f"thread {target} exists already: choose another id")
         rest: dict[str, Any] = {}
         if source.active_run_id is not None:
             rest = {"status": ThreadStatus.IDLE, "interrupts": {}, "error": None}

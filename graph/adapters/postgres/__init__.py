@@ -14,6 +14,8 @@ from graph.adapters.postgres.steps import Steps
 from graph.adapters.postgres.sweep import Sweep
 from graph.adapters.postgres.threads import Threads
 from graph.adapters.postgres.webhooks import Webhooks
+from graph.adapters.sealing import NO_KEYS, Seals
+from graph.adapters.sealing import Keys as EncryptionKeys
 
 __all__ = ["Database", "PostgresStore"]
 
@@ -36,7 +38,8 @@ class PostgresStore(
     """Every statement of the store over one connection, opened on first use.
 
     `stopped` is the kill switch: while it is on no step is claimed, and nothing is lost. `prepares`
-    saves Postgres the parsing and planning, where no proxy is in between.
+    saves Postgres the parsing and planning, where no proxy is in between. `keys` seal what users
+    said.
     """
 
     def __init__(
@@ -46,8 +49,11 @@ class PostgresStore(
         stopped: bool = False,
         password: Password | None = None,
         prepares: bool = False,
+        keys: EncryptionKeys = NO_KEYS,
     ) -> None:
-        super().__init__(Database(database_url, password=password, prepares=prepares))
+        super().__init__(
+            Database(database_url, password=password, prepares=prepares, seals=Seals(keys))
+        )
         self.stopped = stopped
 
     async def close(self) -> None:

@@ -38,7 +38,7 @@ class Assistants:
     ) -> list[Assistant]:
         params = {
             **_key(assistant_id, owner),
-            "metadata": Jsonb(metadata),
+            "holds": Jsonb(metadata),
             "limit": limit,
             "offset": offset,
         }
@@ -52,7 +52,7 @@ class Assistants:
         params = {
             "owner": owner,
             "others": Jsonb(list(others), dumps=orjson.dumps),
-            "metadata": Jsonb(query.metadata),
+            "holds": Jsonb(query.metadata),
             "graph_id": query.graph_id,
             "name": query.name,
             "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import newest_root, row_params, stored
+from graph.errors import Conflict
 from graph.runtime.models import Json, Rows, Stored, Thinned
 
 
@@ -34,7 +36,7 @@ class CheckpointRows:
             "thread_id": thread_id,
             "ns": ns,
             "before": before,
-            "metadata": Jsonb(metadata) if metadata else None,
+            "holds": Jsonb(metadata or {}),
             "limit": limit,
         }
         rows = await self.db.all("history", params)
@@ -51,7 +53,12 @@ class CheckpointRows:
         await self.db.all("delete_checkpoints", params)
 
     async def copy_checkpoints(self, source: str, target: str) -> None:
-        await self.db.all("copy_checkpoints", {"source": source, "target": target})
+        try:
+            row = await self.db.one("copy_checkpoints", {"source": source, "target": target})
+        except UniqueViolation:  # rows of a thread that has no head
+            row = {"copied": False}
+        if row and not row["copied"]:
+            raise Conflict(f"thread {target} has checkpoints already: copy to one without")
 
     async def thin(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
@@ -11,7 +12,7 @@ from graph.adapters.postgres.runs import Runs
 from graph.errors import BadInput, NotFound
 from graph.runtime.models import Created, Cron, CronQuery, Firing, Json
 
-JSON = ("metadata", "payload", "kwargs")
+JSON = ("metadata", "payload", "kwargs", "stamp")
 PLAIN = (
     "cron_id",
     "owner",
@@ -24,6 +25,7 @@ PLAIN = (
     "on_run_completed",
     "multitask_strategy",
     "next_run_date",
+    "made_assistant",
 )
 READ = (*PLAIN, *JSON, "error", "created_at", "updated_at")
 SORTABLE = (
@@ -44,7 +46,10 @@ class Crons:
         self.db = db
 
     async def create_cron(self, cron: Cron) -> Cron:
-        row = await self.db.one("create_cron", _params(cron))
+        try:
+            row = await self.db.one("create_cron", _params(cron))
+        except psycopg.errors.ForeignKeyViolation as error:
+            raise NotFound("the cron's thread or assistant has just been deleted") from error
         if row is None:
             raise NotFound(f"thread {cron.thread_id} does not exist")
         return _cron(row)
@@ -73,7 +78,7 @@ class Crons:
             "assistant_id": query.assistant_id,
             "thread_id": query.thread_id,
             "enabled": query.enabled,
-            "metadata": Jsonb(query.metadata),
+            "holds": Jsonb(query.metadata),
             "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",
             "limit": query.limit,
             "offset": query.offset,
@@ -90,6 +95,8 @@ class Crons:
 
     async def fire_cron(self, firing: Firing) -> Created | None:
         async with self.db.transaction() as db:
+            if firing.new.most_unfinished:
+                await db.one("hold_owner", {"owner": firing.cron.owner})
             if not await _move(db, firing.cron, firing.next_run_date, None):
                 return None
             if firing.cron.thread_id is not None:
@@ -104,6 +111,7 @@ class Crons:
 async def _move(db: Database, cron: Cron, to: datetime | None, error: Json | None) -> bool:
     params = {
         "cron_id": cron.cron_id,
+        "owner": cron.owner,  # whose the error is sealed as
         "thread_id": cron.thread_id,
         "due": cron.next_run_date,
         "next_run_date": to,

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from graph.adapters.postgres.queries import calling, query
+from graph.adapters.sealing import Seals
 from graph.errors import Unavailable
 from graph.timing import database_time
 
@@ -34,9 +35,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, password: Password | None = None, prepares: bool = False
+        self,
+        url: str,
+        *,
+        password: Password | None = None,
+        prepares: bool = False,
+        seals: Seals | None = None,
     ) -> None:
         self._url = url
+        self.seals = seals or Seals()
         self._prepares = prepares
         self._password = password
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
@@ -47,19 +54,29 @@ class Database:
 
     async def all(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
         """The rows of a statement; none for one that returns nothing."""
-        return await self._run(name, query(name, params), params)
+        return [self.opened(row, params) for row in await self.closed(name, params)]
 
     async def one(self, name: str, params: Mapping[str, Any]) -> DictRow | None:
         rows = await self.all(name, params)
         return rows[0] if rows else None
 
+    async def closed(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
+        """The same as they are stored, to be `opened` one by one: a bad one spoils no other."""
+        return await self._run(name, query(name, params), params)
+
+    def opened(self, row: DictRow, params: Mapping[str, Any]) -> DictRow:
+        """Raises KeyMissing, Tampered."""
+        return self.seals.opened(row, params)
+
     async def call(self, function: str, arguments: Mapping[str, Any]) -> list[DictRow]:
         """The rows of a function of Postgres; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        return await self._run(function, calling(function, tuple(given)), given)
+        rows = await self._run(function, calling(function, tuple(given)), given)
+        return [self.opened(row, given) for row in rows]
 
     async def _run(self, name: str, statement: str, params: Mapping[str, Any]) -> list[DictRow]:
         connection = await self.connection()
+        statement, params = self.seals.sealed(statement, params)
         try:
             with database_time():
                 cursor = await connection.execute(statement, params, binary=True)
@@ -90,7 +107,9 @@ class Database:
 
     def another(self) -> "Database":
         """The same database on a connection of its own."""
-        return Database(self._url, password=self._password, prepares=self._prepares)
+        return Database(
+            self._url, password=self._password, prepares=self._prepares, seals=self.seals
+        )
 
     async def close(self) -> None:
         if self._beside is not None:

@@ -24,6 +24,7 @@ class Events:
             "run_id": claim.run.run_id,
             "fence": claim.fence,
             "told": len(events),
+            "owner": claim.owner,  # whose it is sealed as
             **event_params(events),
         }
         row = await self.db.one("tell", params)

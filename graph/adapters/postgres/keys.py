@@ -40,12 +40,6 @@ class Keys:
         assert row is not None, "take_turn always answers"
         return 0.0 if row["wait"] is None else max(float(row["wait"]), SHORTEST_WAIT)
 
-    async def count_unfinished(self, owner: str) -> int:
-        row = await self.db.one("count_unfinished", {"owner": owner})
-        assert row is not None, "a count is always there"
-        found: int = row["runs"]
-        return found
-
 
 def _key(row: Mapping[str, Any] | None) -> ApiKey | None:
     return ApiKey(**row) if row else None

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import PAYLOAD, run
 from graph.errors import Conflict, NotFound
-from graph.runtime.acceptance import Standing, refusal
+from graph.runtime.acceptance import Standing, refusal, too_many
 from graph.runtime.models import (
     Advanced,
     Created,
@@ -33,6 +33,8 @@ class Runs:
             row = await self._accept(new)
             if row["run_id"] is not None:
                 break
+            if row["no_room"]:
+                raise too_many(new)
             if not row["thread_exists"]:
                 raise NotFound(f"thread {new.thread_id} does not exist")
             if reason := refusal(new, _standing(row)):
@@ -49,11 +51,15 @@ class Runs:
             "owner": new[0].owner,
             "keys": [each.idempotency_key for each in new if each.idempotency_key],
             "runs": Jsonb([_alone(each) for each in new]),
+            "new": len(new),
+            "most": new[0].most_unfinished,
         }
         try:
             rows = await self.db.all("create_alone", params)
         except psycopg.errors.UniqueViolation:  # the same request came twice at once
             rows = await self.db.all("create_alone", params)
+        if not rows:
+            raise too_many(new[0])
         if not any(row["repeated"] for row in rows):
             made = {row["run_id"]: run(row) for row in rows}
             return [Created(made[n.run_id], StepJob(n.thread_id, 0)) for n in new]
@@ -161,6 +167,7 @@ def _params(new: NewRun) -> dict[str, Any]:
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
         "delay": new.delay,
+        "most": new.most_unfinished,
     }
 
 

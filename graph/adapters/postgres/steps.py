@@ -1,6 +1,7 @@
 """The step protocol's statements."""
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from graph.adapters.postgres.rows import (
     spent_params,
     stored,
 )
-from graph.errors import Conflict, LostClaim, NotFound, Unavailable
+from graph.errors import Conflict, KeyMissing, LostClaim, NotFound, Tampered, Unavailable
 from graph.runtime.models import (
     Advanced,
     Claim,
@@ -31,6 +32,10 @@ from graph.runtime.models import (
     Verdict,
 )
 from graph.usage import Spent, Totals
+
+log = logging.getLogger("baton.step")
+
+UNOPENED_WAITS = 60.0  # seconds that a thread rests whose state no key here opens
 
 
 class Steps:
@@ -66,13 +71,22 @@ class Steps:
             "stopped": self.stopped,
             "now": now,
         }
-        rows = {row["place"]: row for row in await self.db.all("claim", params)}
-        return [self._answer(job, rows.get(place)) for place, (job, _) in enumerate(jobs, 1)]
+        rows = {row["place"]: row for row in await self.db.closed("claim", params)}
+        return [await self._answer(job, rows.get(place)) for place, (job, _) in enumerate(jobs, 1)]
 
-    def _answer(self, job: StepJob, row: Mapping[str, Any] | None) -> Claim | Refusal:
+    async def _answer(self, job: StepJob, row: dict[str, Any] | None) -> Claim | Refusal:
         if row is None:
             return Refusal(Verdict.GONE)
-        return self._refusal(job, row) if row["fence"] is None else _claim(job, row)
+        if row["fence"] is None:
+            return self._refusal(job, row)
+        try:
+            return _claim(job, self.db.opened(row, {}))
+        except (KeyMissing, Tampered) as error:  # it waits, and dies of it no more than others do
+            log.error("thread %s cannot be stepped: %s", job.thread_id, error)
+            params = {"thread_id": job.thread_id, "fence": row["fence"], "wait": UNOPENED_WAITS}
+            await self.db.all("give_back", params)
+            due_in = UNOPENED_WAITS
+            return Refusal(Verdict.ASLEEP, job.seq, True, due_in=due_in, owner=row["owner"])
 
     def _refusal(self, job: StepJob, row: Mapping[str, Any]) -> Refusal:
         leased_for, due_in = (
@@ -121,6 +135,7 @@ class Steps:
             "fence": claim.fence,
             "head": newest_root(rows),
             "input_applied": input_applied,
+            "owner": claim.owner,  # whose it is sealed as
             **row_params(rows, run_id=claim.run.run_id if claim.run else None),
         }
         with _list_unforked(claim):
@@ -128,16 +143,21 @@ class Steps:
         if saved is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
 
-    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+    async def advance(
+        self, claim: Claim, result: StepResult, *, lease: float | None = None
+    ) -> Advanced:
+        params = _result_params(claim, result)
+        if lease is not None and result.ending is Ending.MORE and not self.stopped:
+            params["lease"] = lease
         with _list_unforked(claim):
-            rows = await self.db.call("advance_1", _result_params(claim, result))
+            rows = await self.db.call("advance_1", params)
         if not rows:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
         (row,) = rows
         if not row["active"]:
             return Advanced(None, watched=row["watched"])
         job, delay = StepJob(claim.thread_id, row["next_seq"]), max(row["due_in"] or 0.0, 0.0)
-        return Advanced(job, delay, row["watched"])
+        return Advanced(job, delay, row["watched"], _followed(claim, result, row))
 
     async def charge(self, claim: Claim, spent: Sequence[Spent]) -> None:
         params = {
@@ -189,6 +209,19 @@ def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
     if result.spent:
         params |= spent_params(result.spent)
     return params if result.events is None else params | event_params(result.events)
+
+
+def _followed(claim: Claim, result: StepResult, row: Mapping[str, Any]) -> Claim | None:
+    """The claim that was taken with a save."""
+    if row["next_fence"] is None:
+        return None
+    by_run, by_thread = (
+        Totals(*(row[f"{whose}_{what}"] for what in ("calls", "tokens", "usd", "tool_calls")))
+        for whose in ("run", "thread")
+    )
+    return claim.followed(
+        result, fence=row["next_fence"], told=row["told"], by_run=by_run, by_thread=by_thread
+    )
 
 
 def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:

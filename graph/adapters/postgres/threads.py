@@ -52,7 +52,8 @@ class Threads:
         params = {"source": thread_id, "owner": owner, "target": target}
         row = await self.db.one("copy_thread", params)
         if row is None:
-            raise NotFound(f"thread {thread_id} does not exist")
+            await self.get_thread(thread_id, owner)
+            raise Conflict(f"thread {target} exists already: choose another id")
         return _thread(row)
 
     async def heads(self, thread_ids: Sequence[str], owner: str) -> Mapping[str, Stored]:
@@ -64,7 +65,7 @@ class Threads:
             raise BadInput(f"threads sort by {', '.join(SORTABLE)}, not by {query.sort_by}")
         params = {
             "owner": owner,
-            "metadata": Jsonb(query.metadata),
+            "holds": Jsonb(query.metadata),
             "ids": list(query.ids),
             "status": query.status,
             "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",

@@ -28,6 +28,8 @@ class Cron:
     multitask_strategy: str = "enqueue"
     next_run_date: datetime | None = None  # None: it will not fire
     error: Json | None = None  # why its last due time made no run
+    stamp: Json = field(default_factory=dict)  # metadata that the threads it makes must carry
+    made_assistant: str | None = None  # if a client made it: it goes with that one
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class NewRun:
     # Of a thread that is made for it: its TTL (minutes, strategy), and its metadata.
     thread_ttl: tuple[float, str] | None = None
     thread_metadata: Json = field(default_factory=dict)
+    most_unfinished: int = 0  # runs that its owner may have with it; 0: no limit
 
     @property
     def belongs(self) -> Json:

@@ -1,6 +1,6 @@
 """A claimed step, and what it leaves behind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from graph.runtime.models.events import Event
@@ -38,6 +38,37 @@ class Claim:
     stored: Stored | None
     spent: Totals = NOTHING  # by all of the thread's runs so far
     told: int = 0  # number of the thread's newest event
+
+    def followed(
+        self, result: "StepResult", *, fence: int, told: int, by_run: Totals, by_thread: Totals
+    ) -> "Claim":
+        """The claim on the step after this one, which was taken as this one's result was saved.
+
+        Its checkpoint is known to whoever made it: it has no values.
+        """
+        assert self.run is not None, "steps are taken for a run"
+        failures = result.failures_after(self.run)
+        run = replace(
+            self.run,
+            kwargs={k: v for k, v in self.run.kwargs.items() if k not in ("input", "command")},
+            input_applied=True,
+            stop_at=self.run.stop_at if result.stop_at is None else result.stop_at,
+            spent=by_run,
+            failures=self.run.failures if failures is None else failures,
+        )
+        (row,) = (row for row in result.rows.checkpoints if row.checkpoint_id == result.head)
+        return Claim(
+            thread_id=self.thread_id,
+            owner=self.owner,
+            seq=self.seq + 1,
+            fence=fence,
+            attempts=1,
+            head=result.head,
+            run=run,
+            stored=Stored(row),
+            spent=by_thread,
+            told=told,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +163,4 @@ class Advanced:
     next_job: StepJob | None
     delay: float = 0.0  # seconds until that job is due
     watched: bool = False  # somebody outside follows the thread
+    claim: Claim | None = None  # on that job's step, if it was asked for

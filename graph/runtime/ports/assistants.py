@@ -41,5 +41,8 @@ class AssistantStore(Protocol):
         ...
 
     async def delete_assistant(self, assistant_id: str, owner: str, *, with_threads: bool) -> bool:
-        """Drop it with its versions, and with the owner's threads that it ran on; False if none."""
+        """Drop it with its versions and crons, and with the owner's threads that it ran on.
+
+        Runs that were accepted go on. False if there is none.
+        """
         ...

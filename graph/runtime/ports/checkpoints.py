@@ -36,7 +36,9 @@ class CheckpointStore(Protocol):
         """Drop a thread's checkpoints, or those the runs made."""
         ...
 
-    async def copy_checkpoints(self, source: str, target: str) -> None: ...
+    async def copy_checkpoints(self, source: str, target: str) -> None:
+        """Copy a thread's checkpoints to one that has none; raises Conflict if it has."""
+        ...
 
     async def thin(
         self,

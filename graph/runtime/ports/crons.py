@@ -10,7 +10,7 @@ class CronStore(Protocol):
     """Crons, for clients and for the sweep that fires them; no owner sees another's."""
 
     async def create_cron(self, cron: Cron) -> Cron:
-        """Raises NotFound without its thread."""
+        """Raises NotFound without its thread, or without the assistant that it goes with."""
         ...
 
     async def get_cron(self, cron_id: str, owner: str) -> Cron:

@@ -15,7 +15,3 @@ class QuotaStore(Protocol):
         0 when there was one, otherwise the seconds until there will be; then nothing is taken.
         """
         ...
-
-    async def count_unfinished(self, owner: str) -> int:
-        """How many are pending or running."""
-        ...

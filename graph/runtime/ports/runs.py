@@ -18,7 +18,8 @@ class RunStore(Protocol):
         Raises NotFound without the thread or the checkpoint; Conflict on a busy thread with
         `reject`, on a resume of a thread that waits for nothing or, if strict, for something else,
         or when the Idempotency-Key came with another body; Moved when the thread's state is not,
-        or will not be, at `if_match`.
+        or will not be, at `if_match`; TooMany when the owner has `most_unfinished` without it, also
+        for two at once.
         """
         ...
 
@@ -26,7 +27,7 @@ class RunStore(Protocol):
         """Accept runs of one owner, each on a thread that is made for it: all of them or none.
 
         The thread gets `thread_ttl`, which begins with the run's end. Raises Conflict when an
-        Idempotency-Key came with another body.
+        Idempotency-Key came with another body, TooMany as `create_run`.
         """
         ...
 

@@ -53,10 +53,13 @@ class StepStore(Protocol):
         """Keep what finished tasks did while their siblings run on; raises LostClaim."""
         ...
 
-    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+    async def advance(
+        self, claim: Claim, result: StepResult, *, lease: float | None = None
+    ) -> Advanced:
         """Save a step, release the lease and move the thread on; raises LostClaim.
 
-        If the run ended, the thread's next queued run becomes active.
+        If the run ended, the thread's next queued run becomes active. If it has more to do and a
+        `lease` is asked for, the next step is claimed with the save, unless the store is stopped.
         """
         ...
 

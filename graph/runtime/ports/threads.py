@@ -19,7 +19,10 @@ class ThreadStore(Protocol):
         ...
 
     async def copy_thread(self, thread_id: str, owner: str, target: str) -> Thread:
-        """A thread with the same metadata, state and history, and no runs; raises NotFound."""
+        """A thread with the same metadata, state and history, and no runs.
+
+        Raises NotFound, and Conflict when the target exists.
+        """
         ...
 
     async def get_thread(self, thread_id: str, owner: str) -> Thread:

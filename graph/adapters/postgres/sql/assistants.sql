@@ -55,7 +55,7 @@ RETURNING a.*;
 
 -- list_versions --
 SELECT *, created_at AS updated_at FROM assistant_versions
- WHERE owner = %(owner)s AND assistant_id = %(assistant_id)s AND metadata @> %(metadata)s
+ WHERE owner = %(owner)s AND assistant_id = %(assistant_id)s AND metadata @> %(holds)s
  ORDER BY version DESC
  LIMIT %(limit)s OFFSET %(offset)s;
 
@@ -72,7 +72,7 @@ found AS (
                o -> 'context', o -> 'metadata', o ->> 'description', (o ->> 'version')::int
           FROM jsonb_array_elements(%(others)s::jsonb) WITH ORDINALITY AS others (o, place)
     ) every
-     WHERE metadata @> %(metadata)s
+     WHERE metadata @> %(holds)s
        AND (%(graph_id)s::text IS NULL OR graph_id = %(graph_id)s)
        AND (%(name)s::text IS NULL OR strpos(lower(name), lower(%(name)s)) > 0)
 )
@@ -99,8 +99,8 @@ WITH {found_assistants}
 SELECT count(*) AS total FROM found;
 
 -- delete_assistant --
--- With the threads that say they are its. Runs that were accepted on others go on: they have all
--- that they need of it.
+-- With its crons, by their foreign key, and with the threads that say they are its. Runs that were
+-- accepted on others go on: they have all that they need of it.
 WITH gone AS (
     DELETE FROM assistants WHERE owner = %(owner)s AND assistant_id = %(assistant_id)s
     RETURNING owner, assistant_id

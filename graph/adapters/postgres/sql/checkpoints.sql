@@ -13,13 +13,21 @@ add_rows_1(mine.thread_id, mine.written, %(run_id)s,
 -- part checkpoint --
 -- The part of a statement that reads the checkpoint `c` with its values and pending writes.
 c.ns, c.checkpoint_id, c.parent_id, c.metadata, c.blob_ids, c.lists, c.body,
+       (SELECT o.owner FROM threads o WHERE o.thread_id = c.thread_id) AS owner,
        blobs_of(c.thread_id, c.blob_ids) AS blobs, items_of(c.thread_id, c.lists) AS items,
        writes_of(c.thread_id, c.ns, c.checkpoint_id) AS writes
 
--- part gone_items --
--- The part of a statement that deletes checkpoints (`gone`) which drops the items that none of
--- those which stay (`kept`) refers to.
-gone_items AS (
+-- part gone_values --
+-- The part of a statement that deletes checkpoints (`gone`) which drops the blobs and items that
+-- none of those which stay (`kept`) refers to.
+spare_blobs (thread_id, blob_id) AS (
+    SELECT thread_id, unnest(blob_ids) FROM gone
+    EXCEPT
+    SELECT thread_id, unnest(blob_ids) FROM kept
+), gone_blobs AS (
+    DELETE FROM blobs b USING spare_blobs s
+     WHERE (b.thread_id, b.blob_id) = (s.thread_id, s.blob_id)
+), gone_items AS (
     DELETE FROM items i
      WHERE i.thread_id IN (SELECT thread_id FROM gone)
        AND NOT EXISTS (
@@ -34,18 +42,16 @@ gone_items AS (
 )
 
 -- part copies --
--- The part of a statement that copies a thread's checkpoints, blobs and writes to the `target`.
+-- The part of a statement that copies a thread's checkpoints, blobs and writes to the `target`, which has none.
 copied_checkpoints AS (
     INSERT INTO checkpoints
     SELECT target.thread_id, s.ns, s.checkpoint_id, s.parent_id, s.written, s.place, s.metadata,
            s.blob_ids, s.body, s.lists
       FROM target, checkpoints s WHERE s.thread_id = %(source)s
-    ON CONFLICT DO NOTHING
 ), copied_blobs AS (
     INSERT INTO blobs
     SELECT target.thread_id, s.blob_id, s.kind, s.data
       FROM target, blobs s WHERE s.thread_id = %(source)s
-    ON CONFLICT DO NOTHING
 ), copied_items AS (
     INSERT INTO items
     SELECT target.thread_id, s.list_id, s.start, s.count, s.data
@@ -55,7 +61,6 @@ copied_checkpoints AS (
     SELECT target.thread_id, s.ns, s.checkpoint_id, s.task_id, s.idx, s.task_path, s.channel,
            s.kind, s.data
       FROM target, writes s WHERE s.thread_id = %(source)s
-    ON CONFLICT DO NOTHING
 )
 
 -- load --
@@ -75,7 +80,7 @@ SELECT c.thread_id, {checkpoint}
   FROM checkpoints c
  WHERE (%(thread_id)s::text IS NULL OR c.thread_id = %(thread_id)s)
    AND (%(ns)s::text IS NULL OR c.ns = %(ns)s)
-   AND (%(metadata)s::jsonb IS NULL OR c.metadata @> %(metadata)s::jsonb)
+   AND c.metadata @> %(holds)s
    AND (%(before)s::text IS NULL OR (c.written, c.place, c.checkpoint_id) < (
            SELECT b.written, b.place, b.checkpoint_id FROM checkpoints b
             WHERE b.thread_id = c.thread_id AND b.checkpoint_id = %(before)s
@@ -97,7 +102,7 @@ SELECT {rows} FROM mine;
 WITH gone AS (
     DELETE FROM checkpoints
      WHERE thread_id = %(thread_id)s OR metadata ->> 'run_id' = ANY (%(run_ids)s)
-    RETURNING thread_id, ns, checkpoint_id
+    RETURNING thread_id, ns, checkpoint_id, blob_ids
 ), gone_writes AS (
     DELETE FROM writes w USING gone
      WHERE (w.thread_id, w.ns, w.checkpoint_id)
@@ -108,12 +113,7 @@ WITH gone AS (
      WHERE c.thread_id IN (SELECT thread_id FROM gone)
        AND (c.thread_id, c.ns, c.checkpoint_id)
            NOT IN (SELECT thread_id, ns, checkpoint_id FROM gone)
-), gone_blobs AS (
-    DELETE FROM blobs b
-     WHERE b.thread_id IN (SELECT thread_id FROM gone)
-       AND NOT EXISTS (SELECT FROM kept l
-                        WHERE l.thread_id = b.thread_id AND b.blob_id = ANY (l.blob_ids))
-), {gone_items}
+), {gone_values}
 UPDATE threads t
    SET head = (SELECT l.checkpoint_id FROM kept l
                 WHERE l.thread_id = t.thread_id AND l.ns = ''
@@ -121,11 +121,14 @@ UPDATE threads t
  WHERE (t.thread_id, t.head) IN (SELECT thread_id, checkpoint_id FROM gone WHERE ns = '');
 
 -- copy_checkpoints --
--- Copy all checkpoints, blobs and writes of a thread to another; the target is made when missing.
+-- Copy all checkpoints, blobs and writes of a thread to another that has none; it is made when
+-- missing. No row: there is nothing to copy.
 WITH target AS (
     INSERT INTO threads (thread_id, owner, head)
     SELECT %(target)s, owner, head FROM threads WHERE thread_id = %(source)s
     ON CONFLICT (thread_id) DO UPDATE SET head = excluded.head
+     WHERE threads.head IS NULL
+       AND NOT EXISTS (SELECT FROM checkpoints c WHERE c.thread_id = threads.thread_id)
     RETURNING thread_id
 ), {copies}
-SELECT thread_id FROM target;
+SELECT EXISTS (SELECT FROM target) AS copied FROM threads WHERE thread_id = %(source)s;

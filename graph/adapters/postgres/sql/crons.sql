@@ -3,10 +3,12 @@
 -- create_cron --
 -- No row means that its thread does not exist for this owner.
 INSERT INTO crons (cron_id, owner, assistant_id, thread_id, schedule, timezone, end_time, enabled,
-                   on_run_completed, metadata, payload, kwargs, multitask_strategy, next_run_date)
+                   on_run_completed, metadata, payload, kwargs, multitask_strategy, next_run_date,
+                   stamp, made_assistant)
 SELECT %(cron_id)s, %(owner)s, %(assistant_id)s, %(thread_id)s, %(schedule)s, %(timezone)s,
        %(end_time)s::timestamptz, %(enabled)s, %(on_run_completed)s, %(metadata)s, %(payload)s,
-       %(kwargs)s, %(multitask_strategy)s, %(next_run_date)s::timestamptz
+       %(kwargs)s, %(multitask_strategy)s, %(next_run_date)s::timestamptz, %(stamp)s,
+       %(made_assistant)s
  WHERE %(thread_id)s::text IS NULL
     OR EXISTS (SELECT FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s)
 RETURNING *;
@@ -62,13 +64,17 @@ SELECT count(*) AS total FROM crons WHERE {asked_crons};
 
 -- part asked_crons --
 owner = %(owner)s
-   AND metadata @> %(metadata)s
+   AND metadata @> %(holds)s
    AND (%(assistant_id)s::text IS NULL OR assistant_id = %(assistant_id)s)
    AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s)
    AND (%(enabled)s::boolean IS NULL OR enabled = %(enabled)s)
 
 -- due_crons --
 SELECT * FROM crons WHERE next_run_date <= %(now)s ORDER BY next_run_date LIMIT %(limit)s;
+
+-- hold_owner --
+-- Whoever makes a run under a quota holds its owner before the thread: see `room`.
+SELECT unfinished_1(%(owner)s);
 
 -- move_cron --
 -- On to the next due time; no row means that this one has been dealt with. The thread is locked

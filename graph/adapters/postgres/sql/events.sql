@@ -13,7 +13,7 @@ SELECT coalesce(watched_until > clock_timestamp(), false) AS watched,
 
 -- heard --
 -- What runs told after a number each, and how they stand; runs that are gone are left out.
-SELECT r.run_id, r.status, r.error, r.head,
+SELECT r.run_id, r.owner, r.status, r.error, r.head,
        coalesce((SELECT max(seq) FROM events WHERE run_id = r.run_id), 0) AS last,
        e.seq, e.name, e.data
   FROM unnest(%(run_ids)s::text[], %(after)s::bigint[]) AS asked (run_id, after)

@@ -6,11 +6,11 @@ WITH made AS (
     INSERT INTO threads (thread_id, owner, metadata)
     VALUES (%(thread_id)s, '', jsonb_build_object('importing', true))
     ON CONFLICT DO NOTHING
-    RETURNING metadata
+    RETURNING owner, metadata
 )
-SELECT metadata FROM made
+SELECT owner, metadata FROM made
 UNION ALL
-SELECT metadata FROM threads WHERE thread_id = %(thread_id)s;
+SELECT owner, metadata FROM threads WHERE thread_id = %(thread_id)s;
 
 -- import_has --
 -- The checkpoints that are there already.

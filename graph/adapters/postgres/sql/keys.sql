@@ -44,6 +44,3 @@ SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN NULL
             ELSE extract(epoch FROM coalesce(turns.due - every * (%(burst)s - 1) - now, every))::float8
             END AS wait
   FROM clock LEFT JOIN turns ON turns.owner = %(owner)s;
-
--- count_unfinished --
-SELECT count(*) AS runs FROM runs WHERE owner = %(owner)s AND status IN ('pending', 'running');

@@ -21,11 +21,11 @@ CASE WHEN %(undo)s AND active_run_id IS NOT NULL THEN (
 
 -- part undone --
 -- The part of a statement that undoes the runs that `t` ended: the runs, their checkpoints and
--- writes, what these replaced, and the blobs that nobody else refers to.
+-- writes, what these replaced, and the values that nobody else refers to.
 gone AS (
     DELETE FROM checkpoints c USING t
      WHERE %(undo)s AND c.thread_id = t.thread_id AND c.metadata ->> 'run_id' = ANY (t.ended)
-    RETURNING c.thread_id, c.ns, c.checkpoint_id
+    RETURNING c.thread_id, c.ns, c.checkpoint_id, c.blob_ids
 ), gone_writes AS (
     DELETE FROM writes w USING t
      WHERE %(undo)s AND w.thread_id = t.thread_id
@@ -38,25 +38,26 @@ gone AS (
      WHERE %(undo)s AND w.thread_id = t.thread_id
        AND w.run_id = ANY (t.ended) AND w.was_kind IS NOT NULL
        AND (w.ns, w.checkpoint_id) NOT IN (SELECT ns, checkpoint_id FROM gone)
-), gone_blobs AS (
-    DELETE FROM blobs b USING t
-     WHERE b.thread_id = t.thread_id AND EXISTS (SELECT FROM gone)
-       AND NOT EXISTS (SELECT FROM checkpoints c
-                        WHERE c.thread_id = b.thread_id AND b.blob_id = ANY (c.blob_ids)
-                          AND (c.ns, c.checkpoint_id) NOT IN (SELECT ns, checkpoint_id FROM gone))
-){undone_items}, gone_runs AS (
+){undone_values}, gone_runs AS (
     DELETE FROM runs r USING t WHERE %(undo)s AND r.run_id = ANY (t.ended)
 ), ended_runs AS (
     UPDATE runs SET status = 'interrupted', head = t.head, updated_at = clock_timestamp()
       FROM t WHERE NOT %(undo)s AND run_id = ANY (t.ended)
 )
 
--- part undone_items if undo --
+-- part undone_values if undo --
 kept AS (
-    SELECT c.thread_id, c.lists
+    SELECT c.thread_id, c.lists, c.blob_ids
       FROM t JOIN checkpoints c ON c.thread_id = t.thread_id
      WHERE (c.ns, c.checkpoint_id) NOT IN (SELECT ns, checkpoint_id FROM gone)
-), {gone_items}
+), {gone_values}
+
+-- part room --
+-- The part of a statement that finds how many more runs the owner may have, and keeps it so until
+-- the statement is over; null without a limit.
+room AS (
+    SELECT CASE WHEN %(most)s > 0 THEN %(most)s - unfinished_1(%(owner)s) END AS free
+)
 
 -- create_run --
 -- Accept a run: active at once on an idle thread; on a busy one queued behind another, or in place
@@ -70,7 +71,7 @@ WITH earlier AS (
                 THEN array_prepend(active_run_id, queued) ELSE '{}' END AS ended,
            {left}
       FROM threads WHERE thread_id = %(thread_id)s AND owner = %(owner)s
-), t AS (
+), {room}, t AS (
     UPDATE threads t
        SET active_run_id = CASE WHEN t.active_run_id IS NULL OR seen.displaced
                                 THEN %(run_id)s ELSE t.active_run_id END,
@@ -117,6 +118,7 @@ WITH earlier AS (
                   AND NOT (%(undo)s AND coalesce(c.metadata ->> 'run_id' = ANY (seen.ended), false))))
        AND (%(checkpoint_id)s::text IS NULL OR t.fence = seen.fence)  -- it may be gone: see thin
        AND NOT EXISTS (SELECT FROM earlier)
+       AND coalesce((SELECT free FROM room) + cardinality(seen.ended) > 0, true)
     RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.ended
 ), {undone}, run AS (
     INSERT INTO runs (run_id, thread_id, owner, assistant_id, graph_id, metadata, payload, kwargs,
@@ -138,7 +140,8 @@ SELECT any_run.*, t.seq, t.active_run_id, t.ended, t.thread_id IS NULL AS repeat
                 WHERE c.thread_id = %(thread_id)s AND c.ns = ''
                   AND c.checkpoint_id = %(checkpoint_id)s
                   AND NOT (%(undo)s AND coalesce(c.metadata ->> 'run_id' = ANY (seen.ended), false)))
-       AS checkpoint_exists
+       AS checkpoint_exists,
+       coalesce((SELECT free FROM room) + coalesce(cardinality(seen.ended), 0) <= 0, false) AS no_room
   FROM (SELECT 1) one
   LEFT JOIN any_run ON true
   LEFT JOIN t ON true
@@ -149,13 +152,14 @@ SELECT any_run.*, t.seq, t.active_run_id, t.ended, t.thread_id IS NULL AS repeat
 -- Accept runs each on a thread made for it, all of them or none; or find those of an earlier request.
 WITH earlier AS (
     SELECT * FROM runs WHERE owner = %(owner)s AND idempotency_key = ANY (%(keys)s)
-), asked AS (
+), {room}, asked AS (
     SELECT * FROM jsonb_to_recordset(%(runs)s)
         AS a (run_id text, thread_id text, assistant_id text, graph_id text, metadata jsonb,
               belongs jsonb, payload jsonb, kwargs jsonb, multitask_strategy text,
               idempotency_key text, request_hash text, delay float8, ttl_minutes float8,
               ttl_strategy text)
      WHERE NOT EXISTS (SELECT FROM earlier)
+       AND coalesce((SELECT free FROM room) >= %(new)s, true)
 ), made AS (
     INSERT INTO threads (thread_id, owner, metadata, status, rests_as, active_run_id, wake_at,
                          ttl_minutes, ttl_strategy)

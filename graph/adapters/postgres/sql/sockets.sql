@@ -97,21 +97,21 @@ RETURNING s.*;
 WITH t AS (
     SELECT thread_id, events FROM threads WHERE thread_id = %(thread_id)s
 ), open AS (
-    SELECT r.run_id, r.status, r.error, r.ended_at
+    SELECT r.run_id, r.owner, r.status, r.error, r.ended_at
       FROM runs r JOIN t USING (thread_id)
      WHERE r.ended_at IS NULL OR r.ended_at > %(ended_after)s
 ), page AS (
-    SELECT open.run_id, e.*
+    SELECT open.run_id, open.owner, e.*
       FROM open CROSS JOIN LATERAL (
            SELECT seq, name, data FROM events
             WHERE run_id = open.run_id AND seq > %(after)s ORDER BY seq LIMIT %(limit)s) e
      ORDER BY e.seq LIMIT %(limit)s
 )
-SELECT t.events AS upto, page.run_id, page.seq, page.name, page.data,
+SELECT t.events AS upto, page.run_id, page.owner, page.seq, page.name, page.data,
        NULL AS status, NULL::jsonb AS error, NULL::timestamptz AS ended_at
   FROM t LEFT JOIN page ON true
  UNION ALL
-SELECT t.events, open.run_id, NULL, NULL, NULL, open.status, open.error, open.ended_at
+SELECT t.events, open.run_id, open.owner, NULL, NULL, NULL, open.status, open.error, open.ended_at
   FROM t, open WHERE open.ended_at IS NOT NULL
  ORDER BY ended_at, seq;
 

@@ -26,6 +26,13 @@ UPDATE threads SET fence = fence + 1, lease_until = NULL
 RETURNING seq, active_run_id IS NOT NULL AS active,
           extract(epoch FROM wake_at - clock_timestamp())::float8 AS due_in;
 
+-- give_back --
+-- As if a claim had not been, but the thread sleeps for a while.
+UPDATE threads
+   SET fence = fence + 1, lease_until = NULL, attempts = greatest(attempts - 1, 0), rung_at = NULL,
+       wake_at = clock_timestamp() + make_interval(secs => %(wait)s)
+ WHERE thread_id = %(thread_id)s AND fence = %(fence)s;
+
 -- save --
 -- Keep what finished tasks did while their siblings run on; no row means the claim was lost.
 WITH mine AS (

@@ -143,7 +143,7 @@ WITH RECURSIVE clock AS (
       JOIN placed p ON (p.thread_id, p.ns, p.checkpoint_id) = (n.thread_id, n.ns, n.parent_id)
      WHERE n.delta
 ), excess AS (
-    SELECT thread_id, ns, checkpoint_id, blob_ids, age FROM placed
+    SELECT thread_id, ns, checkpoint_id, age FROM placed
      WHERE NOT EXISTS (SELECT FROM needed n
                         WHERE (n.thread_id, n.ns, n.checkpoint_id)
                             = (placed.thread_id, placed.ns, placed.checkpoint_id))
@@ -152,7 +152,7 @@ WITH RECURSIVE clock AS (
 ), gone AS (
     DELETE FROM checkpoints c USING doomed d
      WHERE (c.thread_id, c.ns, c.checkpoint_id) = (d.thread_id, d.ns, d.checkpoint_id)
-    RETURNING c.thread_id, c.ns, c.checkpoint_id
+    RETURNING c.thread_id, c.ns, c.checkpoint_id, c.blob_ids
 ), gone_writes AS (
     DELETE FROM writes w USING gone
      WHERE (w.thread_id, w.ns, w.checkpoint_id)
@@ -162,14 +162,7 @@ WITH RECURSIVE clock AS (
      WHERE NOT EXISTS (SELECT FROM doomed d
                         WHERE (d.thread_id, d.ns, d.checkpoint_id)
                             = (placed.thread_id, placed.ns, placed.checkpoint_id))
-), spare_blobs (thread_id, blob_id) AS (
-    SELECT thread_id, unnest(blob_ids) FROM doomed
-    EXCEPT
-    SELECT thread_id, unnest(blob_ids) FROM kept
-), gone_blobs AS (
-    DELETE FROM blobs b USING spare_blobs s
-     WHERE (b.thread_id, b.blob_id) = (s.thread_id, s.blob_id)
-), {gone_items}
+), {gone_values}
 UPDATE threads t
    SET fence = t.fence + 1,
        thinned = CASE WHEN left_over OR mine.keep <> 'latest' AND t.thread_id IN (

@@ -13,7 +13,8 @@ WITH mine AS (
 SELECT mine.*, {rows} FROM mine;
 
 -- copy_thread --
--- A copy of the thread as it is saved, at rest: no run goes on there. No row: there is no such thread.
+-- A copy of the thread as it is saved, at rest: no run goes on there. No row: there is no such thread,
+-- or the target exists.
 WITH target AS (
     INSERT INTO threads (thread_id, owner, metadata, config, ttl_minutes, ttl_strategy, status, head,
                          interrupts, error)
@@ -22,6 +23,7 @@ WITH target AS (
            CASE WHEN active_run_id IS NULL THEN interrupts ELSE '{}' END,
            CASE WHEN active_run_id IS NULL THEN error END
       FROM threads WHERE thread_id = %(source)s AND owner = %(owner)s
+    ON CONFLICT DO NOTHING
     RETURNING *
 ), {copies}
 SELECT * FROM target;
@@ -41,7 +43,7 @@ SELECT t.thread_id, {checkpoint}
 SELECT *, count(*) OVER () AS total
   FROM threads
  WHERE owner = %(owner)s
-   AND metadata @> %(metadata)s
+   AND metadata @> %(holds)s
    AND (%(ids)s::text[] = '{}' OR thread_id = ANY (%(ids)s))
    AND (%(status)s::text IS NULL OR status = %(status)s)
  ORDER BY
@@ -67,7 +69,7 @@ SELECT *, count(*) OVER () AS total
 SELECT count(*) AS total
   FROM threads
  WHERE owner = %(owner)s
-   AND metadata @> %(metadata)s
+   AND metadata @> %(holds)s
    AND (%(ids)s::text[] = '{}' OR thread_id = ANY (%(ids)s))
    AND (%(status)s::text IS NULL OR status = %(status)s);
 

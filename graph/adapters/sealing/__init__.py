@@ -1,0 +1,94 @@
+"""What a user said, sealed on its way into Postgres and opened on its way out.
+
+`columns` declares what is sealed and how; nothing above the database knows of it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from graph.adapters.sealing.cipher import Cipher
+from graph.adapters.sealing.columns import CHECKPOINT_METADATA, METADATA, PARAMETERS, RETURNED
+from graph.adapters.sealing.forms import Form, Leaves
+from graph.adapters.sealing.keys import NO_KEYS, Keys, keys_of
+
+__all__ = ["NO_KEYS", "Keys", "Seals", "keys_of"]
+
+# How statements search metadata; a member of `holds` may be stored in several forms.
+HOLDS = re.compile(r"((?:\w+\.)?metadata) @> %\(holds\)s(?:::jsonb)?")
+RUNS = "runs"  # a parameter that is a list of them
+
+Row = Mapping[str, Any]
+
+
+class Seals:
+    """Between statements and Postgres: parameters are sealed, rows opened.
+
+    Without keys nothing is sealed; a row that is raises KeyMissing.
+    """
+
+    def __init__(self, keys: Keys = NO_KEYS) -> None:
+        self._cipher = Cipher(keys)
+
+    def sealed(self, statement: str, params: Row) -> tuple[str, Row]:
+        """The statement, which a search by metadata may change, and what it is to be given."""
+        if not self._cipher.keys.secrets:
+            return statement, params
+        if "holds" in params:
+            statement, params = self._searching(statement, params)
+        return (statement, self._sealed(params)) if self._cipher.first else (statement, params)
+
+    def opened(self, row: dict[str, Any], params: Row) -> dict[str, Any]:
+        owner = row.get("owner") or params.get("owner") or ""
+        for name in row.keys() & RETURNED.keys():
+            if row[name] is not None:
+                form = RETURNED[name]
+                if name == "metadata" and "checkpoint_id" in row:
+                    form = CHECKPOINT_METADATA
+                row[name] = form.open(row[name], self._cipher, owner)
+        return row
+
+    def _sealed(self, params: Row) -> Row:
+        owner = params.get("owner") or ""
+        made = {name: self._value(PARAMETERS[name], params[name], owner) for name in _said(params)}
+        if RUNS in params:
+            runs = [
+                run | {k: PARAMETERS[k].seal(run[k], self._cipher, owner) for k in _said(run)}
+                for run in params[RUNS].obj
+            ]
+            made[RUNS] = Jsonb(runs)
+        return {**params, **made}
+
+    def _value(self, form: Form, value: Any, owner: str) -> Any:
+        if isinstance(value, list):
+            return [self._value(form, one, owner) for one in value]
+        if isinstance(value, Jsonb):
+            return Jsonb(form.seal(value.obj, self._cipher, owner))
+        return form.seal(value, self._cipher, owner)
+
+    def _searching(self, statement: str, params: Row) -> tuple[str, Row]:
+        """With each member of what metadata must hold in all the forms it may be stored in."""
+        found = HOLDS.search(statement)
+        if found is None or not params["holds"].obj:
+            return statement, params
+        column, owner = found[1], params.get("owner") or ""
+        form: Leaves = METADATA if owner else CHECKPOINT_METADATA
+        given, terms = dict(params), []
+        for place, member in enumerate(params["holds"].obj.items()):
+            every = form.every(dict([member]), self._cipher, owner)
+            names = [f"holds_{place}_{number}" for number in range(len(every))]
+            given |= zip(names, map(Jsonb, every), strict=True)
+            terms.append(" OR ".join(f"{column} @> %({name})s" for name in names))
+        return HOLDS.sub(" AND ".join(f"({term})" for term in terms), statement), given
+
+
+def _said(params: Row) -> list[str]:
+    """The parameters that are sealed; `error` is a webhook's where it is a text."""
+    names = params.keys() & PARAMETERS.keys()
+    return [
+        name
+        for name in names
+        if params[name] is not None and not (name == "error" and isinstance(params[name], str))
+    ]

@@ -1,0 +1,218 @@
+"""How a value of a column is sealed: whole or leaf by leaf, and what of it stays clear."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from re import Pattern
+from typing import Any
+
+import orjson
+
+from graph.adapters.sealing.cipher import MARK, TEXT, Bound, Cipher
+from graph.adapters.sealing.frames import end_of
+
+SEALED = "sealed"  # the member of an object that holds what is sealed of it
+ANYTHING = re.compile(r".*", re.DOTALL)
+LONGEST = 2**53  # of whole numbers that a float holds
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What all forms know: the kind of value, and whether it is its owner's alone."""
+
+    kind: str
+    of_owner: bool = True
+
+    def bound(self, owner: str) -> Bound:
+        return Bound(self.kind, owner if self.of_owner else "")
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        raise NotImplementedError
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        """The value, sealed or not."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Data(Form):
+    """Bytes that are msgpack or UTF-8."""
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return cipher.seal(value, self.bound(owner))
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return cipher.open(value, self.bound(owner)) if value[:1] == b"\xc1" else value
+
+
+@dataclass(frozen=True, slots=True)
+class Frames(Data):
+    """Frames of msgpack, several rows of them put together by Postgres, sealed or not."""
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        """Of rows as Postgres gives them, each with its frames at its end."""
+        return [[*rest, self._opened(data, cipher, owner)] for *rest, data in value]
+
+    def _opened(self, data: bytes, cipher: Cipher, owner: str) -> bytes:
+        if not LOOKS_SEALED.search(data):
+            return data
+        parts, at, view = [], 0, memoryview(data)
+        while at < len(data):
+            if data[at] == MARK:
+                opened, size = cipher.open_first(view[at:], self.bound(owner))
+                parts.append(opened)
+                at += size
+            else:
+                stop = end_of(data, at)
+                parts.append(data[at:stop])
+                at = stop
+        return b"".join(parts)
+
+
+LOOKS_SEALED = re.compile(rb"\xc1[\0-\3][\1-\x20][a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed(Form):
+    """Bytes of any kind: the kind beside them says that they are sealed."""
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return cipher.seal(value, self.bound(owner))
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        """Of rows as Postgres gives them, each with its kind and data at its end."""
+        return [self._opened(row, cipher, owner) for row in value]
+
+    def _opened(self, row: list[bytes], cipher: Cipher, owner: str) -> list[bytes]:
+        *rest, kind, data = row
+        bare = kind.removeprefix(b"sealed ")
+        return row if bare == kind else [*rest, bare, cipher.open(data, self.bound(owner))]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Form):
+    """The kind of typed bytes."""
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:  # noqa: ARG002
+        return f"sealed {value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Form):
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return cipher.seal_text(value.encode(), self.bound(owner))
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        if not TEXT.fullmatch(value):
+            return value
+        return cipher.open_text(value, self.bound(owner)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Object(Form):
+    """An object of JSON as one text; members in `clear` stay, those in `texts` are each for itself.
+
+    What is not sealed is an object, so a text is none of a client's.
+    """
+
+    clear: frozenset[str] = frozenset()
+    texts: Mapping[str, Text] = field(default_factory=dict)
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        beside = {k: v for k, v in value.items() if k in self.clear}
+        beside |= {k: f.seal(value[k], cipher, owner) for k, f in self.texts.items() if k in value}
+        rest = {k: v for k, v in value.items() if k not in beside}
+        if not rest:
+            return beside
+        sealed = cipher.seal_text(dumps(rest), self.bound(owner))
+        return {**beside, SEALED: sealed} if self.clear else sealed
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        if isinstance(value, str):
+            return loads(cipher.open_text(value, self.bound(owner)))
+        beside = {k: f.open(value[k], cipher, owner) for k, f in self.texts.items() if k in value}
+        if not self.clear or SEALED not in value:
+            return {**value, **beside} if beside else value
+        rest = {k: v for k, v in value.items() if k != SEALED}
+        return {**rest, **beside, **loads(cipher.open_text(value[SEALED], self.bound(owner)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Lists(Form):
+    """Lists of objects by name."""
+
+    of: Object = field(default_factory=lambda: Object("object"))
+
+    def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return {k: [self.of.seal(one, cipher, owner) for one in v] for k, v in value.items()}
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return {k: [self.of.open(one, cipher, owner) for one in v] for k, v in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves(Form):
+    """An object of JSON leaf by leaf, each always the same way, so that Postgres finds it by them.
+
+    A member in `clear` stays when it is a text that fits the pattern, or no text at all.
+    """
+
+    clear: Mapping[str, Pattern[str]] = field(default_factory=dict)
+
+    def seal(self, value: Any, cipher: Cipher, owner: str, *, key_id: str | None = None) -> Any:
+        bound = self.bound(owner)
+        return self._members(value, lambda leaf: cipher.mask(canonical(leaf), bound, key_id))
+
+    def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        bound = self.bound(owner)
+
+        def opened(leaf: Any) -> Any:
+            sealed = isinstance(leaf, str) and TEXT.fullmatch(leaf)
+            return loads(cipher.unmask(leaf, bound)) if sealed else leaf
+
+        return self._members(value, opened)
+
+    def every(self, member: Any, cipher: Cipher, owner: str) -> list[Any]:
+        """An object in all the forms in which it may be stored."""
+        forms = [member]
+        for key_id in cipher.keys.secrets:
+            sealed = self.seal(member, cipher, owner, key_id=key_id)
+            forms += [sealed] if sealed not in forms else []
+        return forms
+
+    def _members(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        return {k: v if self._stays(k, v) else _each(v, change) for k, v in value.items()}
+
+    def _stays(self, name: str, value: Any) -> bool:
+        fits = self.clear.get(name)
+        return fits is not None and (not isinstance(value, str) or bool(fits.fullmatch(value)))
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {k: _each(v, change) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each(v, change) for v in value]
+    return None if value is None else change(value)
+
+
+def canonical(leaf: Any) -> bytes:
+    """As JSON, in one way for what Postgres takes for equal."""
+    if isinstance(leaf, float) and leaf.is_integer() and abs(leaf) < LONGEST:
+        leaf = int(leaf)
+    return dumps(leaf)
+
+
+def dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # what only Python's own writes: long numbers, keys that are none
+        return json.dumps(value).encode()
+
+
+def loads(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return json.loads(data)

@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+# Each process has a Postgres of its own, and a file's tests stay together; ARGS="-n 0" undoes it.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 # pgbouncer is a daemon: distributions put it where only root looks.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
@@ -20,7 +22,7 @@ dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is
 	@$(BIN)/baton dev $(ARGS)
 
 test: .venv/.ready pgbouncer browser ## Run all tests but e2e: unit, contracts, integration, short faults
-	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e --ignore=tests/e2e_localstack $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e --ignore=tests/e2e_localstack $(PARALLEL) $(ARGS)
 
 test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
 	@$(BIN)/python -m pytest tests/faults --full -s $(ARGS)
@@ -36,7 +38,7 @@ check: .venv/.ready ## Format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest tests/unit -q
+	@$(BIN)/python -m pytest tests/unit -q $(PARALLEL)
 
 format: .venv/.ready ## Format the code and fix what the linter can
 	@$(BIN)/ruff format .

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
 from graph.ceilings import Budget
 from graph.errors import BadProject
-from graph.runtime.retention import KEEPS
+from graph.runtime.retention import KEEPS, YEARS_10
 
 
 class Settings(BaseModel):
@@ -25,6 +25,9 @@ class Settings(BaseModel):
     )
     DATABASE_IAM: bool = Field(False, description="log in with IAM tokens instead of a password")
     DATABASE_SECRET_ARN: str = Field("", description="secret with the password, read at log-in")
+    ENCRYPTION_KEYS: str = Field(
+        "", description="id:base64 in a list, or a secret's ARN: seal what users said, first seals"
+    )
     DATABASE_PREPARES: bool = Field(False, description="prepare statements: only without a proxy")
     QUEUE_URL: str = Field(description="SQS queue, or unix://PATH of the local memory queue")
     NOTIFY_QUEUE_URL: str = Field("", description="the queue to webhooks and WebSockets, if any")
@@ -46,7 +49,10 @@ class Settings(BaseModel):
         "all", pattern=f"^({KEEPS})$", description="of each thread: all, run, or how many"
     )
     BATON_THREAD_TTL_MINUTES: float = Field(
-        0, ge=0, description="of new threads; 0: the checkpointer.ttl of langgraph.json, if any"
+        0,
+        ge=0,
+        le=YEARS_10,
+        description="of new threads; 0: the checkpointer.ttl of langgraph.json, if any",
     )
     BATON_USAGE_RETENTION_DAYS: float = Field(
         400, gt=0, description="how long a row for each call is kept; totals stay"
@@ -89,6 +95,9 @@ class Settings(BaseModel):
     )
     BATON_LINE_STEP_SECONDS: float = Field(
         60, gt=0, le=900, description="how long one step may take there; less than that: passed on"
+    )
+    BATON_LAZY_IMPORTS: Literal["true", "false"] = Field(
+        "true", description="load parts of LangGraph that no step uses when they are asked for"
     )
     LOG_LEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

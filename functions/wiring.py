@@ -6,15 +6,17 @@ from functools import cache
 
 from aws_lambda_powertools import Logger
 
+from functions.lazy_packages import make_lazy
 from functions.settings import settings
 from graph.adapters.connections import ApiGatewayConnections
 from graph.adapters.long_term import LongTermStore
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.queues import NotifyQueue, queue_of
 from graph.adapters.registry import Registry
+from graph.adapters.sealing import keys_of
 from graph.adapters.webhook import WebhookPost
 from graph.errors import BadProject
-from graph.iam import password_maker, with_secret
+from graph.iam import password_maker, said_or_secret, with_secret
 from graph.public_web import allowing
 from graph.runtime.engine import Runtime
 from graph.runtime.retention import Retention, default_ttl
@@ -24,6 +26,11 @@ from graph.runtime.webhooks import Mail, secrets_of
 # LangGraph reads it when it is first imported: a graph's state types, and no others, are built from
 # what the database holds.
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+
+# LangGraph needs one class of each; together they load 290 modules, a quarter of a cold start.
+LAZY_PACKAGES = ("langgraph_sdk", "langsmith.types")
+if os.environ.get("BATON_LAZY_IMPORTS") != "false":  # before it is imported, so not by settings()
+    make_lazy(LAZY_PACKAGES)
 
 
 @cache
@@ -49,6 +56,7 @@ def store() -> PostgresStore:
         stopped=env.BATON_STOPPED,
         password=password_maker(url, iam=iam, secret_arn=secret),
         prepares=env.DATABASE_PREPARES,
+        keys=keys_of(said_or_secret(env.ENCRYPTION_KEYS)),
     )
 
 

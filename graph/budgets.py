@@ -122,7 +122,7 @@ def check(*, unpriced: str | None) -> None:
     budget = account.budget
     if unpriced and (budget.usd or budget.thread.usd):
         raise PermanentFailure(
-            f"the budget is in USD, but {unpriced} has no price: list it in graph/llm/prices.json "
+            f"the budget is in USD, but {unpriced} has no price: list it in graph/prices.json "
             "or set `tokens` or `model_calls` instead"
         )
     account.check()

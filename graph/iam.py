@@ -1,4 +1,4 @@
-"""Log-in to Postgres in AWS: by an IAM token, or with a secret that RDS makes and rotates."""
+"""Secrets in AWS; log-in to Postgres by an IAM token, or with one that RDS makes and rotates."""
 
 import json
 from collections.abc import Callable
@@ -47,9 +47,19 @@ def with_secret(database_url: str, secret_arn: str) -> str:
     return make_conninfo(database_url, user=secret["username"], password=secret["password"])
 
 
+def said_or_secret(said: str) -> str:
+    """A setting's text, or the secret whose ARN it is."""
+    return _secret_text(said) if said.startswith("arn:") else said
+
+
 def _secret(secret_arn: str) -> dict[str, str]:
+    secret: dict[str, str] = json.loads(_secret_text(secret_arn))
+    return secret
+
+
+def _secret_text(secret_arn: str) -> str:
     import boto3  # noqa: PLC0415 - loads late
 
     found = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
-    secret: dict[str, str] = json.loads(found["SecretString"])
-    return secret
+    text: str = found["SecretString"]
+    return text

@@ -1,5 +1,52 @@
 -- What the migrations make, for reading. Written by `make schema`; a test compares the two.
 
+CREATE TYPE public.claimed_1 AS (
+	place bigint,
+	thread_id text,
+	owner text,
+	seq bigint,
+	active boolean,
+	lease_until timestamp with time zone,
+	wake_at timestamp with time zone,
+	now timestamp with time zone,
+	fence bigint,
+	attempts integer,
+	thread_head text,
+	told bigint,
+	thread_calls bigint,
+	thread_tokens bigint,
+	thread_usd numeric,
+	thread_tool_calls bigint,
+	run_id text,
+	assistant_id text,
+	graph_id text,
+	run_metadata jsonb,
+	kwargs jsonb,
+	input_applied boolean,
+	stop_at integer,
+	multitask_strategy text,
+	created_at timestamp with time zone,
+	updated_at timestamp with time zone,
+	calls bigint,
+	tokens bigint,
+	usd numeric,
+	tool_calls bigint,
+	failures integer,
+	payload jsonb,
+	ns text,
+	checkpoint_id text,
+	parent_id text,
+	metadata jsonb,
+	blob_ids bytea[],
+	lists jsonb,
+	writes bytea[],
+	body bytea,
+	blobs bytea[],
+	items bytea[],
+	rests_as text,
+	interrupts jsonb
+);
+
 CREATE FUNCTION public.add_events_1(of_run text, of_fence bigint, kept bigint, last bigint, e_name text[], e_data bytea[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -73,6 +120,7 @@ BEGIN
            lease_until = moment + make_interval(secs => lease),
            attempts = CASE WHEN again THEN t.attempts WHEN lease IS NULL THEN 0 ELSE 1 END,
            wake_at = CASE WHEN edits THEN t.wake_at
+                          WHEN ends THEN (SELECT r.due_at FROM runs r WHERE r.run_id = t.queued[1])
                           ELSE moment + make_interval(secs => wake_in) END,
            rung_at = NULL,
            head = coalesce(advance_1.head, t.head),
@@ -164,7 +212,7 @@ BEGIN
     );
 END $$;
 
-CREATE FUNCTION public.claim_1(p_threads text[], p_seqs bigint[], p_cached text[], p_lease double precision, p_stopped boolean, p_now timestamp with time zone) RETURNS TABLE(place bigint, thread_id text, owner text, seq bigint, active boolean, lease_until timestamp with time zone, wake_at timestamp with time zone, now timestamp with time zone, fence bigint, attempts integer, thread_head text, told bigint, thread_calls bigint, thread_tokens bigint, thread_usd numeric, thread_tool_calls bigint, run_id text, assistant_id text, graph_id text, run_metadata jsonb, kwargs jsonb, input_applied boolean, stop_at integer, multitask_strategy text, created_at timestamp with time zone, updated_at timestamp with time zone, calls bigint, tokens bigint, usd numeric, tool_calls bigint, failures integer, payload jsonb, ns text, checkpoint_id text, parent_id text, metadata jsonb, blob_ids bytea[], lists jsonb, writes bytea[], body bytea, blobs bytea[], items bytea[])
+CREATE FUNCTION public.claim_1(p_threads text[], p_seqs bigint[], p_cached text[], p_lease double precision, p_stopped boolean, p_now timestamp with time zone) RETURNS SETOF public.claimed_1
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -172,6 +220,8 @@ DECLARE
     job record;
     moment timestamptz;
     mine bigint;
+    claimed claimed_1;
+    more claimed_1;
 BEGIN
     FOR job IN
         SELECT j.id, j.step, j.known, j.nr
@@ -199,7 +249,6 @@ BEGIN
               FROM threads t
              WHERE t.thread_id = job.id AND r.run_id = t.active_run_id AND r.status = 'pending';
         END IF;
-        RETURN QUERY
         SELECT job.nr, t.thread_id, t.owner, t.seq, t.active_run_id IS NOT NULL, t.lease_until,
                t.wake_at, moment, mine, t.attempts, t.head, t.events, t.calls, t.tokens, t.usd,
                t.tool_calls,
@@ -210,7 +259,8 @@ BEGIN
                writes_of(c.thread_id, c.ns, c.checkpoint_id),
                CASE WHEN needed THEN c.body END,
                CASE WHEN needed THEN blobs_of(c.thread_id, c.blob_ids) END,
-               CASE WHEN needed THEN items_of(c.thread_id, c.lists) END
+               NULL::bytea[], t.rests_as, CASE WHEN NOT r.input_applied THEN t.interrupts END
+          INTO claimed
           FROM threads t
           LEFT JOIN runs r ON mine IS NOT NULL AND r.run_id = t.active_run_id
           LEFT JOIN checkpoints c
@@ -220,6 +270,13 @@ BEGIN
          CROSS JOIN LATERAL (
                SELECT c.checkpoint_id IS DISTINCT FROM job.known AS needed) x
          WHERE t.thread_id = job.id;
+        CONTINUE WHEN NOT FOUND;
+        RETURN NEXT claimed;
+        CONTINUE WHEN claimed.body IS NULL;
+        more.place := job.nr;
+        FOR more.items IN SELECT parts_of(claimed.thread_id, claimed.lists) LOOP
+            RETURN NEXT more;
+        END LOOP;
     END LOOP;
 END $$;
 
@@ -227,29 +284,7 @@ CREATE FUNCTION public.items_of(of_thread text, lists jsonb) RETURNS bytea[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 BEGIN
-    RETURN (
-        WITH needed AS (
-            SELECT (span ->> 0)::bigint AS id, min((span ->> 1)::int) AS first,
-                   max((span ->> 2)::int) AS stop
-              FROM jsonb_each(lists) AS channel, jsonb_array_elements(channel.value) AS span
-             GROUP BY 1
-        )
-        SELECT array_agg(ARRAY[int8send(n.id), int4send(found.start), int4send(found.count),
-                               int4send(tip.stop), found.data])
-          FROM needed n
-          CROSS JOIN LATERAL (
-               SELECT min(i.start) AS start, sum(i.count)::int AS count,
-                      string_agg(i.data, '' ORDER BY i.start) AS data
-                 FROM items i
-                WHERE i.thread_id = of_thread AND i.list_id = n.id AND i.start < n.stop
-                  AND i.start >= (SELECT max(f.start) FROM items f
-                                   WHERE f.thread_id = of_thread AND f.list_id = n.id
-                                     AND f.start <= n.first)) found
-          CROSS JOIN LATERAL (
-               SELECT i.start + i.count AS stop FROM items i
-                WHERE i.thread_id = of_thread AND i.list_id = n.id
-                ORDER BY i.start DESC LIMIT 1) tip
-    );
+    RETURN (SELECT array_agg(part) FROM parts_of(of_thread, lists) AS part);
 END $$;
 
 CREATE FUNCTION public.less(room double precision[], costs double precision[]) RETURNS double precision[]
@@ -258,6 +293,37 @@ CREATE FUNCTION public.less(room double precision[], costs double precision[]) R
     SELECT array_agg(r - cost ORDER BY n)
       FROM unnest(room, costs) WITH ORDINALITY AS x (r, cost, n)
 $$;
+
+CREATE FUNCTION public.parts_of(of_thread text, lists jsonb) RETURNS SETOF bytea[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH needed AS (
+        SELECT (span ->> 0)::bigint AS id, min((span ->> 1)::int) AS first,
+               max((span ->> 2)::int) AS stop
+          FROM jsonb_each(lists) AS channel, jsonb_array_elements(channel.value) AS span
+         GROUP BY 1
+    )
+    SELECT ARRAY[int8send(n.id), int4send(part.start), int4send(part.count), int4send(tip.stop),
+                 part.data]
+      FROM needed n
+     CROSS JOIN LATERAL (
+           SELECT max(i.start) AS start FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id AND i.start <= n.first) head
+     CROSS JOIN LATERAL (
+           SELECT i.start + i.count AS stop FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id
+            ORDER BY i.start DESC LIMIT 1) tip
+     CROSS JOIN generate_series(head.start / 64, (n.stop - 1) / 64) AS nr
+     CROSS JOIN LATERAL (
+           SELECT min(i.start) AS start, sum(i.count)::int AS count,
+                  string_agg(i.data, '' ORDER BY i.start) AS data
+             FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id
+              AND i.start >= greatest(head.start, nr * 64) AND i.start < least(n.stop, nr * 64 + 64)
+           HAVING count(*) > 0) part;
+END $$;
 
 CREATE FUNCTION public.refilled(room double precision[], since interval, caps double precision[], rates double precision[]) RETURNS double precision[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -505,6 +571,7 @@ CREATE TABLE public.runs (
     ended_at timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,
     tool_calls bigint DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone,
     CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'success'::text, 'error'::text, 'timeout'::text, 'interrupted'::text])))
 );
 
@@ -560,6 +627,11 @@ CREATE TABLE public.threads (
     watched_until timestamp with time zone,
     thinned text,
     tool_calls bigint DEFAULT 0 NOT NULL,
+    expires_at timestamp with time zone GENERATED ALWAYS AS (
+CASE
+    WHEN ((ttl_strategy = 'delete'::text) AND (active_run_id IS NULL)) THEN (((updated_at AT TIME ZONE 'UTC'::text) + (ttl_minutes * '00:01:00'::interval)) AT TIME ZONE 'UTC'::text)
+    ELSE NULL::timestamp with time zone
+END) STORED,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),
     CONSTRAINT threads_ttl_strategy_check CHECK ((ttl_strategy = ANY (ARRAY['delete'::text, 'keep_latest'::text])))
 )
@@ -740,11 +812,11 @@ CREATE INDEX subscriptions_connection ON public.subscriptions USING btree (conne
 
 CREATE INDEX threads_active ON public.threads USING btree (thread_id) WHERE (active_run_id IS NOT NULL);
 
+CREATE INDEX threads_expire ON public.threads USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
 CREATE INDEX threads_metadata ON public.threads USING gin (metadata jsonb_path_ops);
 
 CREATE INDEX threads_owner ON public.threads USING btree (owner, created_at DESC);
-
-CREATE INDEX threads_ttl ON public.threads USING btree (thread_id) WHERE (ttl_minutes IS NOT NULL);
 
 CREATE INDEX usage_open ON public.usage USING btree (thread_id) WHERE open;
 

@@ -6,7 +6,12 @@ import pytest
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # as functions/wiring.py, before LangGraph loads
 
-pytest_plugins = ["tests.fixtures.folders", "tests.fixtures.node", "tests.fixtures.postgres"]
+pytest_plugins = [
+    "tests.fixtures.folders",
+    "tests.fixtures.node",
+    "tests.fixtures.postgres",
+    "tests.fixtures.process_loop",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -26,6 +26,7 @@ from functions.api.routes import (
     thread_streams,
     threads,
     webhooks,
+    welcome,
 )
 from functions.api.security import describe_security
 
@@ -61,6 +62,7 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
         mcp,
         a2a,
         metrics,
+        welcome,
     ):
         app.include_router(part.router)
     app.router.routes.append(sockets.route)

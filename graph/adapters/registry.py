@@ -1,20 +1,19 @@
 """The project's graphs, from the langgraph.json every LangGraph project has."""
 
-import importlib
-import importlib.util
+import asyncio
 import inspect
 import json
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from dotenv import dotenv_values
 
 from graph.adapters.auth_config import AuthConfig, auth_config
+from graph.adapters.project_modules import module_named
 from graph.adapters.store_config import StoreConfig, store_config
 from graph.adapters.upkeep import HOOKS, upkeep, version_of_entry
 from graph.errors import BadProject
@@ -32,6 +31,7 @@ class Registry:
         self.path = Path(config_path).resolve()
         self._config = _read(self.path)
         self._graphs: dict[str, Any] = {}
+        self._loading: dict[str, asyncio.Task[Any]] = {}
         self._upkeep: dict[str, Upkeep] = {}
         self._auth: Any = None
         self._ready = False
@@ -60,7 +60,7 @@ class Registry:
         path, _, name = target.rpartition(":")
         self._prepare()
         try:
-            return getattr(_module(self.path.parent / path), name)
+            return getattr(module_named(path, self.path.parent), name)
         except Exception as error:  # the edge to the project's code
             raise BadProject(f"{target} cannot be loaded: {error!r}") from error
 
@@ -80,9 +80,7 @@ class Registry:
         if graph_id not in self._config["graphs"]:
             known = ", ".join(self.names())
             raise BadProject(f"{self.path} has no graph {graph_id!r}; it has {known}")
-        if graph_id not in self._graphs:
-            self._graphs[graph_id] = self._import(graph_id)
-        made = self._graphs[graph_id]
+        made = await self._imported(graph_id)
         if not _is_factory(made):
             return made
         try:
@@ -128,6 +126,29 @@ class Registry:
             self._auth = found
         return self._auth
 
+    async def _imported(self, graph_id: str) -> Any:
+        """The graph, imported by one for all who wait for it, beside the event loop."""
+        if graph_id in self._graphs:
+            return self._graphs[graph_id]
+        loading = self._loading.get(graph_id)
+        if loading is None:
+            loading = asyncio.create_task(asyncio.to_thread(self._import_with_hooks, graph_id))
+            self._loading[graph_id] = loading
+            loading.add_done_callback(lambda done: self._keep(graph_id, done))
+        return await asyncio.shield(loading)
+
+    def _keep(self, graph_id: str, done: "asyncio.Task[Any]") -> None:
+        """Whoever comes after a failure tries again."""
+        del self._loading[graph_id]
+        if not done.cancelled() and done.exception() is None:
+            self._graphs[graph_id] = done.result()
+
+    def _import_with_hooks(self, graph_id: str) -> Any:
+        made = self._import(graph_id)
+        with suppress(BadProject):  # it is raised where they are asked for
+            self.upkeep(graph_id)
+        return made
+
     def _import(self, graph_id: str) -> Any:
         spec = self._config["graphs"][graph_id]
         target = str(spec["path"] if isinstance(spec, dict) else spec)
@@ -139,7 +160,7 @@ class Registry:
         path, _, name = target.rpartition(":")
         self._prepare()
         try:
-            module = _module(self.path.parent / path) if path.endswith(".py") else _named(path)
+            module = module_named(path, self.path.parent)
         except FileNotFoundError as error:
             raise BadProject(f"{where}: there is no file {error.filename}") from error
         except Exception as error:  # the edge to the project's code
@@ -152,13 +173,13 @@ class Registry:
         """Make the project importable, and its `env` seen, before its first graph loads."""
         if self._ready:
             return
-        self._ready = True
         for dependency in self._config.get("dependencies") or ["."]:
             folder = str((self.path.parent / dependency).resolve())
             if dependency.startswith(".") and folder not in sys.path:
                 sys.path.insert(0, folder)
         for key, value in self.env.items():
             os.environ.setdefault(key, value)
+        self._ready = True
 
 
 def _read(path: Path) -> Json:
@@ -176,41 +197,6 @@ def _read(path: Path) -> Json:
         if not isinstance(target, str) or ":" not in target:
             raise BadProject(f'{path}: graph {name!r} must be "./file.py:variable", not {target!r}')
     return config
-
-
-def _module(file: Path) -> ModuleType:
-    """A file as a module, under the name it has in its package when it lies in one."""
-    if not file.exists():
-        raise FileNotFoundError(2, "no such file", str(file))
-    file = file.resolve()
-    for name, module in list(sys.modules.items()):
-        if getattr(module, "__file__", None) == str(file) and name != "__main__":
-            return module
-    parts = [file.stem]
-    for folder in file.parents:
-        if not (folder / "__init__.py").exists():
-            break
-        parts.insert(0, folder.name)
-    name = ".".join(parts)
-    if len(parts) > 1 and importlib.util.find_spec(parts[0]) is not None:
-        found = importlib.import_module(name)
-        if getattr(found, "__file__", None) == str(file):
-            return found
-    spec = importlib.util.spec_from_file_location(name.replace(".", "__"), file)
-    assert spec is not None, "a .py file has a loader"
-    assert spec.loader is not None, "a .py file has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]
-        raise
-    return module
-
-
-def _named(dotted: str) -> ModuleType:
-    return importlib.import_module(dotted)
 
 
 def _is_factory(made: Any) -> bool:

@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolCall, ToolMessage
@@ -17,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 from graph import PermanentFailure
 from graph.agents.announcing import announced
 from graph.agents.long_results import shortened
-from graph.agents.tool_calls import counted
 
 log = logging.getLogger("baton.tools")
 
@@ -52,14 +52,13 @@ async def carry_out(tools: Mapping[str, Tool], call: ToolCall) -> ToolMessage:
 
     It counts towards the run's budget. A long result is cut, and kept to be read on.
     """
-    return await announced(call, _result(tools, call))
+    return await announced(call, partial(_result, tools, call))
 
 
 async def _result(tools: Mapping[str, Tool], call: ToolCall) -> ToolMessage:
     name, call_id = call["name"], str(call["id"])
     try:
-        with counted(name):
-            result = await shortened(await _run(tools, call), call_id)
+        result = await shortened(await _run(tools, call), call_id)
     except CannotDo as why:
         return ToolMessage(str(why), tool_call_id=call_id, name=name, status="error")
     return ToolMessage(result, tool_call_id=call_id, name=name)

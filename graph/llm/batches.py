@@ -19,7 +19,7 @@ from graph.llm.settings import model_settings
 from graph.signals import RetryLater
 
 if TYPE_CHECKING:
-    from anthropic.types import Message
+    from anthropic.types import Message, RawMessageStreamEvent
 
 SHARE = 2  # a batch costs half
 LOOK_AGAIN = 900.0  # seconds; an answer ends the wait
@@ -31,14 +31,25 @@ class Collected:
     def __init__(self, message: "Message") -> None:
         self._message = message
 
-    @property
-    def text_stream(self) -> AsyncIterator[str]:
-        return self._texts()
+    async def __aiter__(self) -> "AsyncIterator[RawMessageStreamEvent]":
+        from anthropic.types import (  # noqa: PLC0415 - thousands of modules
+            InputJSONDelta,
+            RawContentBlockDeltaEvent,
+            RawContentBlockStartEvent,
+            TextDelta,
+        )
 
-    async def _texts(self) -> AsyncIterator[str]:
-        for block in self._message.content:
+        for index, block in enumerate(self._message.content):
+            kind: Any = {"type": "content_block_delta", "index": index}
             if block.type == "text":
-                yield block.text
+                text = TextDelta(type="text_delta", text=block.text)
+                yield RawContentBlockDeltaEvent(delta=text, **kind)
+            elif block.type == "tool_use":
+                yield RawContentBlockStartEvent(
+                    type="content_block_start", index=index, content_block=block
+                )
+                args = InputJSONDelta(type="input_json_delta", partial_json=json.dumps(block.input))
+                yield RawContentBlockDeltaEvent(delta=args, **kind)
 
     async def get_final_message(self) -> "Message":
         return self._message

@@ -4,17 +4,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import agenerate_from_stream
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import override
 
-from graph.llm.client import streaming
-from graph.llm.turns import last_chunk, system_of, turns_of
+from graph.llm.chunks import chunks_of
+from graph.llm.client import MAX_TOKENS, streaming
+from graph.llm.settings import model_settings
+from graph.llm.turns import system_of, turns_of
 
 Json = dict[str, Any]
 
@@ -25,6 +27,15 @@ class Claude(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "claude"
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return LangSmithParams(
+            ls_provider="anthropic",
+            ls_model_name=model_settings().BATON_MODEL,
+            ls_model_type="chat",
+            ls_max_tokens=MAX_TOKENS,
+        )
 
     def bind_tools(
         self,
@@ -71,9 +82,8 @@ class Claude(BaseChatModel):
         if stop:
             request["stop_sequences"] = stop
         async with streaming(**request) as stream:
-            async for piece in stream.text_stream:
-                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-            yield ChatGenerationChunk(message=last_chunk(await stream.get_final_message()))
+            async for chunk in chunks_of(stream):
+                yield ChatGenerationChunk(message=chunk)
 
 
 def _tool(tool: Json | type | Callable[..., Any] | BaseTool) -> Json:

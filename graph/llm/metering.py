@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from graph.calls import caller
-from graph.llm.prices import Tokens, price
 from graph.llm.router import Call
+from graph.prices import Tokens, price
 from graph.usage import Spent, note
 
 if TYPE_CHECKING:

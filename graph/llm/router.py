@@ -10,8 +10,8 @@ from langgraph.config import get_config
 
 from graph.budgets import nearly_spent
 from graph.calls import caller
-from graph.llm.prices import Tokens, is_priced, price
 from graph.llm.settings import model_settings
+from graph.prices import Tokens, is_priced, price
 from graph.usage import Spent, Totals, total
 
 log = logging.getLogger("baton.models")

@@ -1,16 +1,10 @@
-"""LangChain's messages as Anthropic's turns, and an answer back as LangChain's message."""
+"""LangChain's messages as Anthropic's turns."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
-
-if TYPE_CHECKING:
-    from anthropic.types import Message
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 Json = dict[str, Any]
 
@@ -77,31 +71,3 @@ def _blocks(message: BaseMessage) -> Iterator[Json]:
                 "name": call["name"],
                 "input": call["args"],
             }
-
-
-def last_chunk(message: "Message") -> AIMessageChunk:
-    """What a finished answer has beside the text that was streamed."""
-    blocks = [block.to_dict(warnings=False) for block in message.content]
-    thinking: list[str | Json] = [block for block in blocks if block["type"] in THINKING]
-    calls = [block for block in blocks if block["type"] == "tool_use"]
-    usage = message.usage
-    cached = usage.cache_read_input_tokens or 0
-    written = usage.cache_creation_input_tokens or 0
-    sent = usage.input_tokens + cached + written
-    return AIMessageChunk(
-        content=thinking or "",
-        tool_call_chunks=[
-            tool_call_chunk(
-                name=str(call["name"]), args=json.dumps(call["input"]), id=str(call["id"]), index=n
-            )
-            for n, call in enumerate(calls)
-        ],
-        usage_metadata=UsageMetadata(
-            input_tokens=sent,
-            output_tokens=usage.output_tokens,
-            total_tokens=sent + usage.output_tokens,
-            input_token_details={"cache_read": cached, "cache_creation": written},
-        ),
-        response_metadata={"model_name": message.model, "stop_reason": message.stop_reason},
-        chunk_position="last",
-    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from graph.errors import Conflict, Moved, NotFound, TooMany, UserError
-from graph.runtime.models import Json, NewRun, ThreadStatus
+from graph.runtime.models import Json, NewRun, Run, ThreadStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,6 @@ class Standing:
 
 def refusal(new: NewRun, found: Standing) -> UserError | None:
     """The reason, None if there is none."""
-    checkpoint_id = new.kwargs.get("checkpoint_id")
     if found.busy_with and new.multitask_strategy == "reject":
         return Conflict(
             f"thread {new.thread_id} is busy with run {found.busy_with}: wait for it, cancel it, "
@@ -31,15 +30,21 @@ def refusal(new: NewRun, found: Standing) -> UserError | None:
         )
     if new.if_match not in (None, found.head):
         return Moved(f"If-Match: thread {new.thread_id} is at checkpoint {found.head}")
+    return unmet(new, found)
+
+
+def unmet(run: NewRun | Run, found: Standing) -> UserError | None:
+    """What the run needs and does not find; asked again when its turn has come."""
+    checkpoint_id = run.kwargs.get("checkpoint_id")
     if checkpoint_id and not found.has_checkpoint:
-        return NotFound(f"checkpoint {checkpoint_id} does not exist on thread {new.thread_id}")
-    if new.resumes and found.status not in (ThreadStatus.INTERRUPTED, ThreadStatus.BUSY):
+        return NotFound(f"checkpoint {checkpoint_id} does not exist on thread {run.thread_id}")
+    if run.resumes and found.status not in (ThreadStatus.INTERRUPTED, ThreadStatus.BUSY):
         return Conflict(
-            f"thread {new.thread_id} waits for no answer: there is nothing to resume, start a run "
+            f"thread {run.thread_id} waits for no answer: there is nothing to resume, start a run "
             "with input"
         )
-    if new.strict and not found.busy_with:
-        return _unasked(new, found.interrupts)
+    if run.strict and not found.busy_with:
+        return _unasked(run, found.interrupts)
     return None
 
 
@@ -51,12 +56,12 @@ def too_many(new: NewRun) -> TooMany:
     )
 
 
-def _unasked(new: NewRun, interrupts: Json) -> Conflict | None:
+def _unasked(run: NewRun | Run, interrupts: Json) -> Conflict | None:
     asked = {question["id"] for questions in interrupts.values() for question in questions}
-    waits = f"thread {new.thread_id} waits for {', '.join(sorted(asked)) or 'no answer'}"
-    if new.answers is None:
+    waits = f"thread {run.thread_id} waits for {', '.join(sorted(asked)) or 'no answer'}"
+    if run.answers is None:
         if len(asked) <= 1:
             return None
         return Conflict(f"strict_resume: {waits}: say which of them is answered")
-    unasked = [answer for answer in new.answers if answer not in asked]
+    unasked = [answer for answer in run.answers if answer not in asked]
     return Conflict(f"strict_resume: {unasked[0]} is not asked: {waits}") if unasked else None

@@ -76,14 +76,16 @@ async def update_state(rt: Runtime, thread: Thread, edit: Edit) -> Json:
     _must_be_at(thread.thread_id, thread.head, edit.expected)
     await must_exist(rt, thread, edit.at)
     graph = await graph_of(rt, thread)
-    seen = await rt.store.load(thread.thread_id, "", thread.head) if thread.head else None
-    unheld = Claim(thread.thread_id, thread.owner, thread.seq, 0, 0, thread.head, None, seen)
+    unheld = await _loaded(
+        rt, Claim(thread.thread_id, thread.owner, thread.seq, 0, 0, thread.head, None, None)
+    )
     checkpoint, result = await _edited(rt, graph, [[edit.write]], edit.at, unheld)
     claim = await rt.store.hold(thread.thread_id, thread.owner, lease=EDIT_LEASE)
     try:
         _must_be_at(thread.thread_id, claim.head, edit.expected)
         await must_exist(rt, thread, edit.at)  # it may have gone before the hold
-        if claim.stored != seen:  # a run came and went meanwhile
+        claim = await _loaded(rt, claim)
+        if claim.stored != unheld.stored:  # a run came and went meanwhile
             checkpoint, result = await _edited(rt, graph, [[edit.write]], edit.at, claim)
         advanced = await rt.store.advance(claim, result)
     except BaseException:
@@ -92,6 +94,13 @@ async def update_state(rt: Runtime, thread: Thread, edit: Edit) -> Json:
         raise
     await pass_on(rt, advanced, owner=thread.owner)
     return checkpoint
+
+
+async def _loaded(rt: Runtime, claim: Claim) -> Claim:
+    """The claim with the checkpoint that it starts from."""
+    if claim.head is None:
+        return claim
+    return replace(claim, stored=await rt.store.load(claim.thread_id, "", claim.head))
 
 
 async def _edited(

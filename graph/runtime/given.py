@@ -6,8 +6,9 @@ from langgraph.types import Command, Send
 
 from graph.ceilings import raises_budget
 from graph.effects import PLACE
-from graph.errors import NotFound
+from graph.errors import UserError
 from graph.owners import OWNER
+from graph.runtime.acceptance import Standing, unmet
 from graph.runtime.models import Claim, Json, Run
 from graph.runtime.recorder import Recorder, wants_record
 from graph.runtime.step_saver import StepSaver
@@ -72,14 +73,21 @@ def graph_config(graph: Any, claim: Claim, run: Run, saver: StepSaver) -> Json:
     }
 
 
-def check_start(claim: Claim, run: Run) -> None:
-    """Raises NotFound when the checkpoint is gone that the run starts from.
+def refused_now(claim: Claim, run: Run) -> UserError | None:
+    """Why a run that was accepted cannot begin: the thread has moved on while it waited.
 
-    LangGraph would begin with an empty state.
+    LangGraph would begin with an empty state, or take an answer for another question's.
     """
-    checkpoint_id = run.kwargs.get("checkpoint_id")
-    if checkpoint_id and not run.input_applied and claim.stored is None:
-        raise NotFound(f"checkpoint {checkpoint_id}, where the run was to start, is gone")
+    if run.input_applied:
+        return None
+    found = Standing(
+        busy_with=None,
+        status=claim.rests_as,
+        head=claim.head,
+        interrupts=claim.interrupts,
+        has_checkpoint=claim.stored is not None,
+    )
+    return unmet(run, found)
 
 
 def steps_taken(graph: Any, claim: Claim, run: Run) -> int:

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from graph.errors import BadInput, BadProject, LostClaim, NotFound, Outgrown
+from graph.errors import BadInput, BadProject, LostClaim, NotFound, Outgrown, UserError
 from graph.recording import recording
 from graph.runtime.checkpoints import codec_for, strict_serializer
 from graph.runtime.claims import keep
 from graph.runtime.codec import Known
 from graph.runtime.engine import Runtime
-from graph.runtime.given import check_start, steps_taken
+from graph.runtime.given import refused_now, steps_taken
 from graph.runtime.long_term import with_store
 from graph.runtime.models import (
     Advanced,
@@ -132,6 +132,8 @@ class _Leg:
                 "AttemptsExhausted",
                 f"step {claim.seq} was tried {claim.attempts - 1} times and every invocation died",
             )
+        if reason := refused_now(claim, run):
+            return _refused(claim, reason)
         try:
             graph = self._graph = self._graph or await self._prepared(claim, run)
             before = steps_taken(graph.graph, claim, run)
@@ -152,7 +154,6 @@ class _Leg:
         """
         rt, known = self._rt, self._known
         graph = await rt.graphs.load(run.graph_id, run.kwargs.get("config") or {})
-        check_start(claim, run)
         serde = strict_serializer(rt.allowed_types)
         hooks = Hooks(graph, rt.graphs.upkeep(run.graph_id), codec_for(graph, serde), known)
         claim, carried = await renewed(claim, run, hooks, datetime.now(UTC))
@@ -190,6 +191,12 @@ def ringing_for(rt: Runtime, taken: Taken) -> "asyncio.Task[None]":
 
 def _failed(error: str, message: str) -> StepResult:
     return StepResult(Ending.FAILED, error={"error": error, "message": message})
+
+
+def _refused(claim: Claim, reason: UserError) -> StepResult:
+    """The run ends, and the thread stays as it is."""
+    result = _failed(type(reason).__name__, str(reason))
+    return replace(result, interrupts=claim.interrupts, rests_as=claim.rests_as)
 
 
 def _marks(run: Run, rt: Runtime) -> Json:

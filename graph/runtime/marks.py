@@ -37,7 +37,7 @@ class Marks:
             return None
         leaves = _leaves(items)
         empty = list(filterfalse(None, leaves))
-        if not EMPTY >= set(map(type, empty)):
+        if not set(map(type, empty)) <= EMPTY:
             return None
         places = compress(range(len(leaves)), leaves)
         full = [at for at in places if type(leaves[at]) is not str]

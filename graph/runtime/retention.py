@@ -11,6 +11,7 @@ from graph.runtime.ports import CheckpointStore
 
 KEY = "retention"  # in an assistant's metadata: what its threads keep
 KEEPS = r"all|run|[1-9][0-9]{0,5}"  # every checkpoint, the last of each run, the last so many
+YEARS_10 = 10 * 366 * 24 * 60  # minutes; a longer interval would overflow somewhere one day
 LATEST = "latest"  # a TTL's: the newest checkpoint and nothing else
 ALL = "all"
 STRATEGIES = ("delete", "keep_latest")
@@ -48,8 +49,11 @@ def default_ttl(said: Any, minutes: float = 0.0) -> tuple[float, str] | None:
         raise BadProject(f"checkpointer.ttl.strategy must be delete or keep_latest: {strategy!r}")
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
-        raise BadProject(f"checkpointer.ttl.default_ttl must be minutes above 0, not {found!r}")
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found <= YEARS_10:
+        raise BadProject(
+            f"checkpointer.ttl.default_ttl must be minutes above 0 and up to {YEARS_10} (ten "
+            f"years), not {found!r}"
+        )
     return float(found), strategy
 
 

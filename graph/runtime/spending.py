@@ -8,6 +8,7 @@ from graph.budgets import Account, within
 from graph.call_options import call_options
 from graph.calls import Caller, Whose, calling
 from graph.ceilings import budget_of
+from graph.counting import counting
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Claim, Run
 from graph.usage import NOTHING, noted
@@ -23,7 +24,7 @@ class Spending:
     @contextmanager
     def bound(self) -> Iterator[None]:
         """The block's model calls are this step's."""
-        with within(self.account), calling(self.caller):
+        with within(self.account), calling(self.caller), counting():
             yield
 
 

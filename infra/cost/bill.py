@@ -14,6 +14,7 @@ SQS_REQUESTS = 3  # of a message: sent, received, deleted
 LOG_KB_PER_INVOCATION = Decimal("0.6")
 SWEEP_SECONDS = Decimal("0.1")
 ALARMS = {"rds": 18, "aurora-zero": 15, "existing": 15}  # infra/monitoring.yaml
+STREAM_ALARMS = 2
 PROXY_VCPUS = 2  # db.t4g.micro has two
 AURORA_IO_PER_STEP = 10
 AURORA_FLOOR = Decimal("0.5")  # ACU while it is awake
@@ -35,6 +36,7 @@ class Workload:
     batch: Decimal = Decimal(1)  # steps that wait together in one invocation
     database_gb: Decimal = Decimal(20)
     active_hours: Decimal = Decimal(0)  # of the month in which Aurora is awake for steps
+    line_seconds: Decimal = Decimal(0)  # Streaming: a run's line is open so long, and steps it
     egress: str = "ipv6"
 
     @property
@@ -97,7 +99,7 @@ def bills(load: Workload) -> list[Bill]:
         "existing": lambda _: [],
     }
     ours = [
-        Bill(f"baton, {name}", (*_steps(load), *of(load), *_around(name)))
+        Bill(f"baton, {name}", (*_steps(load), *of(load), *_around(name, load)))
         for name, of in profiles.items()
     ]
     return [*ours, _durable(load), _step_functions(load), _temporal(load), _langsmith(load)]
@@ -108,10 +110,19 @@ def _steps(load: Workload) -> list[Line]:
     return [
         line("steps: Lambda, machinery", _seconds(load, load.steps * load.machinery_ms / 1000)),
         line("steps: Lambda, invocations", load.invocations * usd("lambda_request")),
-        _waiting(load),
+        *(_lines(load) if load.line_seconds else [_waiting(load)]),
         line("steps: SQS", load.invocations * load.batch * SQS_REQUESTS * usd("sqs_request")),
         line("requests: API Gateway", load.runs * usd("rest_request")),
         line("logs", load.invocations * LOG_KB_PER_INVOCATION / 1_000_000 * usd("log_gb")),
+    ]
+
+
+def _lines(load: Workload) -> list[Line]:
+    """A step on an open line waits for its model there; its message finds it done."""
+    seconds = max(load.line_seconds, load.steps_per_run * load.model_seconds)
+    return [
+        line("lines: Lambda, open", _seconds(load, load.runs * seconds)),
+        line("lines: Lambda, invocations", load.runs * usd("lambda_request")),
     ]
 
 
@@ -148,12 +159,13 @@ def _network(load: Workload) -> list[Line]:
     return [line(f"egress: {load.egress}", HOURS * ways.get(load.egress, Decimal(0)))]
 
 
-def _around(profile: str) -> list[Line]:
+def _around(profile: str, load: Workload) -> list[Line]:
     """What it costs to be there: alarms, a secret, the clock."""
     sweeps = Decimal(AURORA_SWEEPS) if profile == "aurora-zero" else Decimal(HOURS * 60)
     swept = sweeps * (usd("lambda_request") + SWEEP_SECONDS / 2 * usd("lambda_gb_second"))
     secret = [] if profile == "existing" else [line("secret", usd("secret_month"))]
-    return [line("alarms", ALARMS[profile] * usd("alarm_month")), *secret, line("sweeps", swept)]
+    alarms = ALARMS[profile] + (STREAM_ALARMS if load.line_seconds else 0)
+    return [line("alarms", alarms * usd("alarm_month")), *secret, line("sweeps", swept)]
 
 
 def _durable(load: Workload) -> Bill:

@@ -42,6 +42,7 @@ class Amount(click.ParamType[Decimal]):
 )
 @click.option("--database-gb", type=Amount(20), default=20, show_default=True)
 @click.option("--active-hours", type=Amount(), default=0, help="Aurora is awake for steps.")
+@click.option("--line-seconds", type=Amount(), default=0, help="A run's stream is open, Streaming.")
 @click.option("--egress", type=click.Choice(["ipv6", "nat", "endpoints"]), default="ipv6")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cost(as_json: bool, **load: Any) -> None:
@@ -83,7 +84,10 @@ def show(found: list[Bill], console: Console) -> None:
         console.print(table)
     listed = price_list()
     console.print(f"Prices of {listed['as_of']}, {listed['region']}: {listed['unit']}.")
-    console.print("Sources: infra/cost/prices.json (--json prints them).")
+    for price in listed["prices"].values():
+        if "note" in price:
+            console.print(f"{price['per']}: {price['note']}")
+    console.print("Sources:", *sorted({price["source"] for price in listed["prices"].values()}))
 
 
 def dollars(low: Decimal, high: Decimal) -> str:

@@ -10,9 +10,11 @@ import click
 from rich.console import Console
 
 from infra.cost.command import cost
+from infra.cost.scale import scale
 from infra.local.children import CannotStart
 from infra.local.console import Terminal
 from infra.local.demo import DOCUMENTS, PROJECT, QUESTION, show
+from infra.local.encryption import encryption
 from infra.local.event_source import Pace
 from infra.local.import_command import import_
 from infra.local.keys import keys
@@ -62,7 +64,9 @@ def demo(documents: Path, question: str, data: Path) -> None:
 
 
 main.add_command(keys)
+main.add_command(encryption)
 main.add_command(cost)
+main.add_command(scale)
 main.add_command(types)
 main.add_command(import_)
 main.add_command(replay)

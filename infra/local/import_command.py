@@ -18,6 +18,7 @@ from graph.adapters.registry import Registry
 from graph.errors import AgentError
 from graph.runtime.keys import LONGEST_OWNER, is_owner
 from infra.local.cluster import cluster_in
+from infra.local.encryption import keys_said, with_keys
 from infra.local.postgres import DATABASE
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
 @click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
 @click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_keys
 @click.option("--batch", type=click.IntRange(1, 1000), default=50, help="Checkpoints at once.")
 @click.option("--dry-run", is_flag=True, help="Read everything, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -72,7 +74,7 @@ async def _imported(options: dict[str, Any]) -> "list[Copied]":
     graph = await registry.load(graph_id, {})
     codec = codec_for(graph, strict_serializer(registry.allowed_types))
     url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)
-    store = PostgresStore(url)
+    store = PostgresStore(url, keys=keys_said(options["encryption_keys"]))
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:

@@ -16,6 +16,7 @@ from graph.adapters.postgres import PostgresStore
 from graph.adapters.registry import Registry
 from graph.errors import AgentError
 from infra.local.cluster import cluster_in
+from infra.local.encryption import keys_said, with_keys
 from infra.local.postgres import DATABASE
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ WARNING = (
 @click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
 @click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
 @click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_keys
 @click.option("--yes", is_flag=True, help="Do not ask whether the nodes may run.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; asks nothing.")
 def replay(**options: Any) -> None:
@@ -69,7 +71,7 @@ async def _replayed(options: Json) -> "Replayed":
 
     registry = Registry(options["config"])
     url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)
-    store = PostgresStore(url)
+    store = PostgresStore(url, keys=keys_said(options["encryption_keys"]))
     beside = store.db.another()
     try:
         long_term = LongTermStore(beside, registry.store_config)

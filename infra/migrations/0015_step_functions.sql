@@ -64,14 +64,47 @@ BEGIN
       FROM unnest(e_name, e_data) WITH ORDINALITY AS e (name, data, place);
 END $$;
 
--- Takes the lease of steps and loads what each starts from; without a claim, the thread as it
--- stands. What is read is read after the update, so that it is what the row says, also if that
--- waited for another transaction. Threads are locked in one order: two batches never wait for each
--- other. Of a checkpoint that the caller has (`p_cached`) no values are sent.
-CREATE FUNCTION claim_1(
-    p_threads text[], p_seqs bigint[], p_cached text[], p_lease double precision, p_stopped boolean,
-    p_now timestamptz
-) RETURNS TABLE (
+ALTER TABLE runs ADD COLUMN due_at timestamptz;  -- not to begin before, also when its turn comes
+
+-- For each list the items that it needs, in parts of 64 positions: its id, the first position, how
+-- many, where the list ends, and the items. Large values are copied many times on their way out.
+CREATE FUNCTION parts_of(of_thread text, lists jsonb) RETURNS SETOF bytea[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN QUERY
+    WITH needed AS (
+        SELECT (span ->> 0)::bigint AS id, min((span ->> 1)::int) AS first,
+               max((span ->> 2)::int) AS stop
+          FROM jsonb_each(lists) AS channel, jsonb_array_elements(channel.value) AS span
+         GROUP BY 1
+    )
+    SELECT ARRAY[int8send(n.id), int4send(part.start), int4send(part.count), int4send(tip.stop),
+                 part.data]
+      FROM needed n
+     CROSS JOIN LATERAL (
+           SELECT max(i.start) AS start FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id AND i.start <= n.first) head
+     CROSS JOIN LATERAL (
+           SELECT i.start + i.count AS stop FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id
+            ORDER BY i.start DESC LIMIT 1) tip
+     CROSS JOIN generate_series(head.start / 64, (n.stop - 1) / 64) AS nr
+     CROSS JOIN LATERAL (
+           SELECT min(i.start) AS start, sum(i.count)::int AS count,
+                  string_agg(i.data, '' ORDER BY i.start) AS data
+             FROM items i
+            WHERE i.thread_id = of_thread AND i.list_id = n.id
+              AND i.start >= greatest(head.start, nr * 64) AND i.start < least(n.stop, nr * 64 + 64)
+           HAVING count(*) > 0) part;
+END $$;
+
+CREATE OR REPLACE FUNCTION items_of(of_thread text, lists jsonb) RETURNS bytea[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (SELECT array_agg(part) FROM parts_of(of_thread, lists) AS part);
+END $$;
+
+CREATE TYPE claimed_1 AS (
     place bigint, thread_id text, owner text, seq bigint, active boolean, lease_until timestamptz,
     wake_at timestamptz, now timestamptz, fence bigint, attempts integer, thread_head text,
     told bigint, thread_calls bigint, thread_tokens bigint, thread_usd numeric,
@@ -81,13 +114,25 @@ CREATE FUNCTION claim_1(
     updated_at timestamptz, calls bigint, tokens bigint, usd numeric, tool_calls bigint,
     failures integer, payload jsonb,
     ns text, checkpoint_id text, parent_id text, metadata jsonb, blob_ids bytea[], lists jsonb,
-    writes bytea[], body bytea, blobs bytea[], items bytea[]
-) LANGUAGE plpgsql AS $$
+    writes bytea[], body bytea, blobs bytea[], items bytea[], rests_as text, interrupts jsonb
+);
+
+-- Takes the lease of steps and loads what each starts from; without a claim, the thread as it
+-- stands. What is read is read after the update, so that it is what the row says, also if that
+-- waited for another transaction. Threads are locked in one order: two batches never wait for each
+-- other. Of a checkpoint that the caller has (`p_cached`) no values are sent; of another, the items
+-- of its lists come in rows that follow, a part in each.
+CREATE FUNCTION claim_1(
+    p_threads text[], p_seqs bigint[], p_cached text[], p_lease double precision, p_stopped boolean,
+    p_now timestamptz
+) RETURNS SETOF claimed_1 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     job record;
     moment timestamptz;
     mine bigint;
+    claimed claimed_1;
+    more claimed_1;
 BEGIN
     FOR job IN
         SELECT j.id, j.step, j.known, j.nr
@@ -115,7 +160,6 @@ BEGIN
               FROM threads t
              WHERE t.thread_id = job.id AND r.run_id = t.active_run_id AND r.status = 'pending';
         END IF;
-        RETURN QUERY
         SELECT job.nr, t.thread_id, t.owner, t.seq, t.active_run_id IS NOT NULL, t.lease_until,
                t.wake_at, moment, mine, t.attempts, t.head, t.events, t.calls, t.tokens, t.usd,
                t.tool_calls,
@@ -126,7 +170,8 @@ BEGIN
                writes_of(c.thread_id, c.ns, c.checkpoint_id),
                CASE WHEN needed THEN c.body END,
                CASE WHEN needed THEN blobs_of(c.thread_id, c.blob_ids) END,
-               CASE WHEN needed THEN items_of(c.thread_id, c.lists) END
+               NULL::bytea[], t.rests_as, CASE WHEN NOT r.input_applied THEN t.interrupts END
+          INTO claimed
           FROM threads t
           LEFT JOIN runs r ON mine IS NOT NULL AND r.run_id = t.active_run_id
           LEFT JOIN checkpoints c
@@ -136,6 +181,13 @@ BEGIN
          CROSS JOIN LATERAL (
                SELECT c.checkpoint_id IS DISTINCT FROM job.known AS needed) x
          WHERE t.thread_id = job.id;
+        CONTINUE WHEN NOT FOUND;
+        RETURN NEXT claimed;
+        CONTINUE WHEN claimed.body IS NULL;
+        more.place := job.nr;
+        FOR more.items IN SELECT parts_of(claimed.thread_id, claimed.lists) LOOP
+            RETURN NEXT more;
+        END LOOP;
     END LOOP;
 END $$;
 
@@ -180,6 +232,7 @@ BEGIN
            lease_until = moment + make_interval(secs => lease),
            attempts = CASE WHEN again THEN t.attempts WHEN lease IS NULL THEN 0 ELSE 1 END,
            wake_at = CASE WHEN edits THEN t.wake_at
+                          WHEN ends THEN (SELECT r.due_at FROM runs r WHERE r.run_id = t.queued[1])
                           ELSE moment + make_interval(secs => wake_in) END,
            rung_at = NULL,
            head = coalesce(advance_1.head, t.head),

@@ -1,4 +1,4 @@
-"""The contract suite runs on the memory double, and on Postgres through pgbouncer: clear, sealed."""
+"""The contract suite runs on the memory double and on Postgres through pgbouncer, and sealed."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -31,6 +31,7 @@ def postgres_urls(
     with psycopg.connect(direct) as connection:
         connection.execute("DELETE FROM threads")
         connection.execute("DELETE FROM crons")
+        connection.execute("DELETE FROM turns")
         connection.execute("UPDATE walks SET place = ''")
     return pgbouncer_server.url(contract_database), direct
 

@@ -131,6 +131,13 @@ async def test_a_busy_thread_does_not_expire(store: Store) -> None:
     assert await store.expire_threads(limit=10, now=later(90)) == 1
 
 
+async def test_the_threads_that_were_to_go_first_expire_first(store: Store) -> None:
+    minutes = [3.0, 1.0, 2.0]
+    names = [await new_thread(store, ttl_minutes=ttl, ttl_strategy="delete") for ttl in minutes]
+    assert await store.expire_threads(limit=2, now=later(HOUR)) == 2
+    assert await store.idle_threads(names, OWNER) == [names[0]]
+
+
 async def test_no_more_threads_expire_at_once_than_allowed(store: Store) -> None:
     for _ in range(3):
         await new_thread(store, ttl_minutes=1.0, ttl_strategy="delete")

@@ -1,6 +1,9 @@
 """What a step costs in the emulator, from the built artifact, for a graph that calls no model."""
 
+import contextlib
+import os
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -11,24 +14,24 @@ from tests.e2e.figures import Figures
 
 TIMES = 10
 GOAL = 1.0  # seconds, on an idle machine; printed
-WORST = 6.0  # seconds, on a busy one; asserted
+WORST = 4.0  # seconds of processor, which a busy machine hardly changes; asserted
 BARE = "bare.handler"
 
 
 async def test_the_cold_start_of_a_step(around: Around, figures: Figures) -> None:
     """From the invocation that finds no environment to its answer: imports, connection, step."""
-    took = []
+    took, worked = [], []
     async with deployment(around, say=unheard, steps=0) as it:
         for event in [await a_step(it) for _ in range(TIMES)]:
             environment = await it.functions.start("step")
             took.append(await timed(environment, event))
+            worked.append(processor_seconds(environment.child.pid))
             await environment.child.stop()
 
     spread = f"{median(took):.2f} s ({min(took):.2f} to {max(took):.2f})"
-    figures.add(
-        f"cold start of a step, median of {TIMES}", spread, f"{GOAL:.1f} s on an idle machine"
-    )
-    assert median(took) < WORST
+    figures.add(f"cold start of a step, median of {TIMES}", spread, f"{GOAL} s, machine idle")
+    figures.add("of which processor, median", f"{median(worked):.2f} s")
+    assert 0 < median(worked) < WORST
 
 
 async def test_what_a_warm_step_adds_to_a_bare_handler(around: Around, figures: Figures) -> None:
@@ -46,6 +49,17 @@ async def test_what_a_warm_step_adds_to_a_bare_handler(around: Around, figures: 
     figures.add(f"bare handler, median of {TIMES}", milliseconds(median(nothing)))
     figures.add("so a step adds", milliseconds(median(warm) - median(nothing)))
     assert median(nothing) < median(warm) < first
+
+
+def processor_seconds(leader: int) -> float:
+    """What the processes of a session have used so far: the emulator and its runtime."""
+    used = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                used += int(fields[11]) + int(fields[12])
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def milliseconds(seconds: float) -> str:

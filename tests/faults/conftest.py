@@ -45,7 +45,9 @@ def stack(database_url: str, direct_url: str, tmp_path: Path) -> Run:
     """Starts a stack on the test's database, through pgbouncer."""
 
     @asynccontextmanager
-    async def up(env: dict[str, str] | None = None, **options: Any) -> AsyncIterator[Stack]:
+    async def up(
+        env: dict[str, str] | None = None, config: Path = PROJECT, **options: Any
+    ) -> AsyncIterator[Stack]:
         environ = {
             **os.environ,
             "DATABASE_URL": database_url,
@@ -54,7 +56,7 @@ def stack(database_url: str, direct_url: str, tmp_path: Path) -> Run:
             "BATON_MAX_ATTEMPTS": "1000",  # so many invocations die here on purpose
             **(env or {}),
         }
-        made = Options(config=PROJECT, port=0, data=tmp_path / "data", environ=environ, **options)
+        made = Options(config=config, port=0, data=tmp_path / "data", environ=environ, **options)
         async with Stack(made) as running:
             yield running
 

@@ -32,7 +32,8 @@ CHECKS = [
 ASKS = {"assistant_id": "asks", "input": {"log": ["x"]}}
 
 # The one stream without an end is left out: where answers are buffered there is none.
-description = schemathesis.openapi.from_dict(service().app.openapi()).exclude(path_regex="stream/events$")
+document = service().app.openapi()
+description = schemathesis.openapi.from_dict(document).exclude(path_regex="stream/events$")
 
 
 def buffered_but_for_commands(app: ASGIApp) -> ASGIApp:

@@ -16,8 +16,10 @@ from functions.api.access.callers import Caller
 from graph.adapters.long_term import LongTermStore
 from graph.adapters.migrations import migrate
 from graph.adapters.postgres import Database, PostgresStore
+from graph.adapters.sealing import NO_KEYS, Keys, Seals
 from graph.adapters.store_config import store_config
 from graph.errors import BadProject, Unavailable
+from tests.fixtures.keys import a_ring
 from tests.fixtures.remembering import embed, remembering
 from tests.fixtures.service import Service, service, worker
 from tests.integration.test_sdk import served
@@ -25,9 +27,9 @@ from tests.integration.test_sdk import served
 BY_MEANING = {"index": {"embed": "./embeddings.py:embed", "dims": 3, "fields": ["text"]}}
 
 
-def long_term(url: str, said: Any = None) -> LongTermStore:
+def long_term(url: str, said: Any = None, *, keys: Keys = NO_KEYS) -> LongTermStore:
     """A store of its own over a database, as langgraph.json says it."""
-    return LongTermStore(Database(url), store_config(said, lambda target: embed))
+    return LongTermStore(Database(url, seals=Seals(keys)), store_config(said, lambda target: embed))
 
 
 @dataclass
@@ -280,12 +282,13 @@ async def test_owners_share_nothing_over_http_or_through_a_graph(database_url: s
     await store.close()
 
 
+@pytest.mark.parametrize("keys", [NO_KEYS, a_ring("k1")], ids=["clear", "sealed"])
 async def test_items_are_found_by_meaning_where_the_project_configures_it(
-    database_url: str, direct_url: str
+    database_url: str, direct_url: str, keys: Keys
 ) -> None:
     assert await migrate(direct_url, dims=3) == ["store_vectors(3)"]
     assert await migrate(direct_url, dims=3) == []
-    kept = long_term(database_url, BY_MEANING)
+    kept = long_term(database_url, BY_MEANING, keys=keys)
     ann = kept.of("ann")
     for key, text in (("a", "a cake"), ("b", "a boat"), ("c", "bread")):
         await ann.aput(("docs",), key, {"text": text})

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests.fixtures.service import Service, service
 
-UNKNOWN = str(uuid4())
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 LIMIT = 20_000
 INPUT: dict[str, Any] = {"log": []}
 STEPS = [{"updates": [{"values": {"log": 5}, "as_node": "a"}]}]

@@ -1,7 +1,6 @@
 """Who asks, without a project's handlers: API keys and a gateway's authorizer; and quotas."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -76,15 +75,6 @@ async def test_when_keys_cannot_be_looked_up_nobody_gets_in() -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-@pytest.fixture
-def loop() -> Iterator[None]:
-    wiring.loop.cache_clear()
-    made = wiring.loop()
-    yield
-    made.close()
-    wiring.loop.cache_clear()
-
-
 REST = [
     ({"claims": {"sub": "ann", "org": "acme"}}, "ann"),
     ({"principalId": "ann", "org": "acme", "integrationLatency": 3}, "ann"),
@@ -96,7 +86,7 @@ HTTP = [
 CASES = [(rest_event, *case) for case in REST] + [(http_event, *case) for case in HTTP]
 
 
-@pytest.mark.usefixtures("loop")
+@pytest.mark.usefixtures("process_loop")
 @pytest.mark.parametrize(("event", "authorizer", "owner"), CASES)
 @pytest.mark.parametrize("claim", ["", "org"])
 def test_the_gateways_claims_say_whose_rows_are_meant(
@@ -117,7 +107,7 @@ def test_the_gateways_claims_say_whose_rows_are_meant(
     assert found.thread_id == thread_id
 
 
-@pytest.mark.usefixtures("loop")
+@pytest.mark.usefixtures("process_loop")
 @pytest.mark.parametrize("event", [rest_event, http_event])
 def test_a_gateway_without_an_authorizer_lets_nobody_in(event: Any) -> None:
     adapter = Mangum(service(identify=ByClaims()).app, lifespan="off")
@@ -132,7 +122,7 @@ async def test_claims_are_not_reachable_without_a_gateway() -> None:
     assert (await api.http.post("/threads", json={}, headers=headers)).status_code == 401
 
 
-@pytest.mark.usefixtures("loop")
+@pytest.mark.usefixtures("process_loop")
 def test_a_missing_claim_is_no_way_to_somebody_elses_rows() -> None:
     adapter = Mangum(service(identify=ByClaims("org")).app, lifespan="off")
     asked = rest_event("POST", "/threads", {})

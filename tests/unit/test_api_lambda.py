@@ -17,6 +17,7 @@ from tests.fixtures.events import Context, http_event, rest_event
 from tests.fixtures.service import Service, service
 
 Event = Callable[..., dict[str, Any]]
+pytestmark = pytest.mark.usefixtures("process_loop")
 EVENTS = pytest.mark.parametrize("event", [rest_event, http_event])
 
 
@@ -38,16 +39,6 @@ class Gateway:
 
     def work(self) -> None:
         wiring.loop().run_until_complete(self.api.work())
-
-
-@pytest.fixture(autouse=True)
-def loop() -> Iterator[None]:
-    """The process's loop, as in Lambda, for this test alone."""
-    wiring.loop.cache_clear()
-    made = wiring.loop()
-    yield
-    made.close()
-    wiring.loop.cache_clear()
 
 
 @EVENTS
@@ -98,7 +89,7 @@ def test_a_run_that_ends_in_time_is_waited_for(event: Event) -> None:
 
     answer = gateway("POST", f"/threads/{thread_id}/runs/wait", asked)
 
-    assert working.done()
+    wiring.loop().run_until_complete(working)
     assert json.loads(answer["body"]) == {"log": ["x", "a", "b", "c"]}
 
 

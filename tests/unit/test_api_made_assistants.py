@@ -132,7 +132,7 @@ async def test_the_projects_own_cannot_be_changed(api: Service, name: str) -> No
     assert await api.call("GET", at) == before
 
 
-@pytest.mark.parametrize("name", ["nobody", str(uuid4()), "%00"])
+@pytest.mark.parametrize("name", ["nobody", "00000000-0000-4000-8000-000000000000", "%00"])
 async def test_what_there_is_not(api: Service, name: str) -> None:
     at = f"/assistants/{name}"
     for method, path, body in (

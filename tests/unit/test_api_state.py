@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from graph.errors import Unavailable
 from tests.fixtures.service import Service, service
 
 
@@ -238,6 +239,27 @@ async def test_an_edit_sees_what_a_run_did_meanwhile(api: Service) -> None:
     await api.call("POST", f"/threads/{thread_id}/state", edit)
 
     assert logs(await history(api, thread_id, limit=2)) == ["xabcyabc!", "xabcyabc"]
+
+
+async def test_an_edit_whose_store_fails_under_the_hold_gives_it_back_at_once(
+    api: Service,
+) -> None:
+    thread_id = await api.ran("steps", input={"log": ["x"]})
+    hold, load = api.rt.store.hold, api.rt.store.load
+
+    async def fails(*args: Any, **kwargs: Any) -> Any:
+        api.rt.store.load = load  # type: ignore[method-assign]
+        raise Unavailable("the database has gone")
+
+    async def then_fails(*args: Any, **kwargs: Any) -> Any:
+        api.rt.store.load = fails  # type: ignore[method-assign]
+        return await hold(*args, **kwargs)
+
+    api.rt.store.hold = then_fails  # type: ignore[method-assign]
+    edit = {"values": {"log": ["!"]}}
+    await api.call("POST", f"/threads/{thread_id}/state", edit, status=503)
+    api.rt.store.hold = hold  # type: ignore[method-assign]
+    await api.call("POST", f"/threads/{thread_id}/state", edit)
 
 
 async def test_of_two_edits_at_once_one_comes_first(api: Service) -> None:

@@ -1,6 +1,7 @@
 """`baton cost`: the arithmetic by hand, and what was found out before there was a program."""
 
 import json
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infra.cost.bill import ALARMS, Bill, Workload, bills, price_list
+from infra.cost.bill import ALARMS, STREAM_ALARMS, Bill, Workload, bills, price_list
 from infra.local.cli import main
 from tests.unit.test_template import MONITORING
 
@@ -52,6 +53,21 @@ def test_a_million_steps_by_hand() -> None:
     }
     assert {one.what: str(one.usd.quantize(CENT)) for one in rds.lines} == by_hand
     assert rds.total.quantize(CENT) == Decimal("74.25")
+
+
+def test_a_million_steps_on_open_lines_by_hand() -> None:
+    """200,000 runs of five steps that wait 5 s each; their clients read for 30 s."""
+    load = Workload(MILLION, model_seconds=Decimal(5), line_seconds=Decimal(30))
+    rds = bill("baton, rds", load)
+    assert dollars(rds, "lines: Lambda, open") == Decimal("40.00")  # 2e5 x 30 s x 0.5 GB x 1.33e-5
+    assert dollars(rds, "lines: Lambda, invocations") == Decimal("0.04")  # 2e5 x 0.0000002
+    assert dollars(rds, "steps: Lambda, waiting") == 0  # it is the line that waits
+    assert dollars(rds, "alarms") == Decimal("2.00")  # 18 and the stream function's 2
+
+
+def test_a_line_is_open_as_long_as_its_steps_wait() -> None:
+    load = Workload(MILLION, model_seconds=Decimal(5), line_seconds=Decimal(1))
+    assert dollars(bill("baton, rds", load), "lines: Lambda, open") == Decimal("33.33")
 
 
 @pytest.mark.parametrize(("together", "expected"), [("1", "2.50"), ("5", "1.38"), ("100", "1.38")])
@@ -119,15 +135,15 @@ def test_waiting_for_models_is_billed_wherever_lambda_waits() -> None:
 
 
 def test_as_many_alarms_are_paid_as_the_template_makes() -> None:
-    alarms = [
+    alarms = Counter(
         resource.get("Condition")
         for resource in MONITORING["Resources"].values()
         if resource["Type"] == "AWS::CloudWatch::Alarm"
-        and resource.get("Condition") != "WithStreaming"  # which is off unless asked for
-    ]
-    only_rds = [of for of in alarms if of in ("WithProxy", "WithDatabase")]
-    assert ALARMS["rds"] == len(alarms)
-    assert ALARMS["aurora-zero"] == ALARMS["existing"] == len(alarms) - len(only_rds)
+    )
+    assert alarms.pop("WithStreaming") == STREAM_ALARMS  # which is off unless asked for
+    assert ALARMS["rds"] == alarms.total()
+    only_rds = alarms["WithProxy"] + alarms["WithDatabase"]
+    assert ALARMS["aurora-zero"] == ALARMS["existing"] == alarms.total() - only_rds
 
 
 def test_every_price_says_what_it_is_for_and_where_it_was_read() -> None:
@@ -150,6 +166,8 @@ def test_the_command_prints_every_bill_and_its_date() -> None:
     assert "baton, aurora-zero" in said.output
     assert "33.33" in said.output
     assert price_list()["as_of"] in said.output
+    for price in price_list()["prices"].values():
+        assert price["source"] in said.output.replace("\n", "")
 
 
 def test_json_is_exact_and_names_its_sources() -> None:

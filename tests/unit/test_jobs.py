@@ -1,7 +1,6 @@
 """The body of a step message."""
 
 import json
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from graph.errors import BadInput
 from graph.runtime.jobs import decode, encode
 from graph.runtime.models import StepJob
 
-THREAD = str(uuid4())
+THREAD = "00000000-0000-4000-8000-000000000000"
 jobs = st.builds(
     StepJob,
     thread_id=st.uuids().map(str),

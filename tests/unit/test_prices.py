@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graph.llm import prices
-from graph.llm.prices import Tokens, price
+from graph import prices
+from graph.prices import Tokens, price
 
 
 @pytest.mark.parametrize(

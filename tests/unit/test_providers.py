@@ -18,8 +18,8 @@ from starlette.routing import Route
 from graph.errors import PermanentFailure
 from graph.llm import client, tokens
 from graph.llm.chat import Claude
-from graph.llm.prices import Tokens, price
 from graph.llm.providers import cached, keys
+from graph.prices import Tokens, price
 from graph.signals import CallFailed
 from infra.local import message_format
 from infra.local.messages import MessagesServer

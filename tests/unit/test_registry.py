@@ -1,5 +1,6 @@
 """langgraph.json as LangGraph projects write it, and as they break it."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from graph.adapters.registry import Registry
 from graph.errors import BadProject
+
+imported: list[str] = []  # by modules that tests write
 
 STATE = """
 from typing import TypedDict
@@ -81,6 +84,58 @@ def test_importing_all_calls_no_factory_and_finds_what_is_broken(project: Path) 
 async def test_a_graph_is_imported_once(project: Path) -> None:
     graphs = registry(project, {"mine": {"path": "./shapes.py:compiled", "description": "d"}})
     assert await graphs.load("mine", {}) is await graphs.load("mine", {})
+
+
+SLOW = """
+import time
+from tests.unit.test_registry import imported
+
+imported.append(__name__)
+for _ in range(50):
+    time.sleep(0.001)
+"""
+
+
+async def waiting(*loads: Any) -> tuple[list[Any], int]:
+    """What loads come to, and how often the event loop came round meanwhile."""
+    turns, loading = 0, asyncio.gather(*loads, return_exceptions=True)
+    while not loading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    return await loading, turns
+
+
+async def test_a_slow_module_is_imported_once_for_all_and_others_are_served(project: Path) -> None:
+    (project / "slow.py").write_text(STATE + SLOW + "one = build().compile()\ntwo = build()\n")
+    graphs = registry(project, {"one": "./slow.py:one", "two": "./slow.py:two"})
+    imported.clear()
+    loads = (graphs.load(name, {}) for name in ("one", "one", "two"))
+    (first, second, third), turns = await waiting(*loads)
+    assert first is second
+    assert [await graph.ainvoke({"n": 1}) for graph in (first, third)] == [{"n": 2}] * 2
+    assert len(imported) == 1
+    assert turns > 20
+
+
+async def test_each_who_waits_for_a_broken_module_is_told_and_the_next_tries_again(
+    project: Path,
+) -> None:
+    (project / "slow.py").write_text(SLOW + "raise RuntimeError('not today')\n")
+    graphs = registry(project, {"one": "./slow.py:one"})
+    found, _ = await waiting(*(graphs.load("one", {}) for _ in range(3)))
+    assert all(isinstance(each, BadProject) and "not today" in str(each) for each in found)
+    (project / "slow.py").write_text(STATE + "one = build()")
+    assert await (await graphs.load("one", {})).ainvoke({"n": 1}) == {"n": 2}
+
+
+async def test_one_who_stops_waiting_takes_nothing_from_the_others(project: Path) -> None:
+    (project / "slow.py").write_text(STATE + SLOW + "one = build()\n")
+    graphs = registry(project, {"one": "./slow.py:one"})
+    gone, waits = (asyncio.create_task(graphs.load("one", {})) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await (await waits).ainvoke({"n": 1}) == {"n": 2}
+    assert gone.cancelled()
 
 
 async def test_a_package_of_the_project_keeps_its_relative_imports(project: Path) -> None:

@@ -78,7 +78,8 @@ def test_the_ttl_of_new_threads_is_read_as_langgraphs_server_does(
 @pytest.mark.parametrize(
     "said",
     [5, [], {"strategy": "archive"}, {"default_ttl": 0}, {"default_ttl": "5"},
-     {"default_ttl": True}, {"default_ttl": -1}],
+     {"default_ttl": True}, {"default_ttl": -1}, {"default_ttl": 1e300},
+     {"default_ttl": float("nan")}],
 )  # fmt: skip
 def test_a_ttl_that_cannot_be_understood_is_refused_at_the_start(said: Any) -> None:
     with pytest.raises(BadProject, match=r"checkpointer\.ttl"):

@@ -34,7 +34,7 @@ json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64)
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
@@ -59,13 +59,14 @@ def test_a_long_text_is_compressed_and_its_seal_is_never_the_same() -> None:
 
 @pytest.mark.parametrize("other", [MALLORY, Bound("write", "alice"), Bound("value")])
 def test_a_seal_opens_in_its_own_place_only(other: Bound) -> None:
+    with pytest.raises(Tampered, match="cannot be opened"):
+        CIPHER.open(CIPHER.seal(b"x", ALICE), other)
     for open_, sealed in (
-        (CIPHER.open, CIPHER.seal(b"x", ALICE)),
         (CIPHER.open_text, CIPHER.seal_text(b"x", ALICE)),
         (CIPHER.unmask, CIPHER.mask(b"x", ALICE)),
     ):
         with pytest.raises(Tampered, match="cannot be opened"):
-            open_(sealed, other)  # type: ignore[operator]
+            open_(sealed, other)
 
 
 def test_what_was_sealed_as_nobodys_opens_for_whoever_got_it() -> None:
@@ -86,7 +87,7 @@ def test_a_changed_byte_is_noticed_wherever_it_is() -> None:
 def test_a_missing_key_is_named_with_what_it_sealed_and_what_to_do() -> None:
     sealed, masked = CIPHER.seal(b"x", ALICE), CIPHER.mask(b"x", ALICE)
     for keys in (NO_KEYS, a_ring("k2")):
-        with pytest.raises(KeyMissing, match=r"value is sealed with key 'k1'.*baton rotate"):
+        with pytest.raises(KeyMissing, match=r"value is sealed with key 'k1'.*baton encryption rotate"):
             Cipher(keys).open(sealed, ALICE)
         with pytest.raises(KeyMissing, match="'k1'"):
             Cipher(keys).unmask(masked, ALICE)
@@ -249,10 +250,8 @@ def test_a_search_asks_for_every_form_a_member_may_be_stored_in() -> None:
     seals = Seals(a_ring("k2", "k1"))
     asked = {"owner": "alice", "holds": Jsonb({"a": 1, "assistant_id": None}), "limit": 1}
     statement, params = seals.sealed("WHERE metadata @> %(holds)s LIMIT %(limit)s", asked)
-    assert statement == (
-        "WHERE (metadata @> %(holds_0_0)s OR metadata @> %(holds_0_1)s OR metadata @> %(holds_0_2)s)"
-        " AND (metadata @> %(holds_1_0)s) LIMIT %(limit)s"
-    )
+    terms = " OR ".join(f"metadata @> %(holds_0_{n})s" for n in range(3))
+    assert statement == f"WHERE ({terms}) AND (metadata @> %(holds_1_0)s) LIMIT %(limit)s"
     assert params["holds_0_0"].obj == {"a": 1}
     assert [key_of(params[f"holds_0_{n}"].obj["a"]) for n in (1, 2)] == ["k2", "k1"]
 

@@ -13,7 +13,7 @@ from langgraph.types import Command, Send, interrupt
 from graph import RetryLater, effect_key
 from graph.errors import PermanentFailure
 from graph.runtime.checkpoints import config_of
-from graph.runtime.models import RunStatus, StepJob, ThreadStatus
+from graph.runtime.models import Claim, RunStatus, StepJob, StepResult, ThreadStatus
 from tests.fixtures.driver import OWNER, Driver
 
 
@@ -43,24 +43,32 @@ def three_steps(effects: list[str]) -> Any:
     return graph.add_edge(START, "a").add_edge("a", "b").add_edge("b", "c").compile()
 
 
-def dies_once_at(driver: Driver, cut: str, seq: int) -> None:
+def dies_once_at(driver: Driver, cut: str, seq: int) -> list[str]:
     """Kill the process at a cut point of one step, the first time it comes there."""
-    left = [1]
-    at = {"seq": -1}
-    claim = driver.store.claim
+    died: list[str] = []
+    claimed, saved = [-1], [-1]
+    claim, advance = driver.store.claim, driver.store.advance
 
-    async def noting(job: StepJob, **kwargs: Any) -> Any:
-        at["seq"] = job.seq
+    async def noting_claim(job: StepJob, **kwargs: Any) -> Any:
+        claimed.append(job.seq)
         return await claim(job, **kwargs)
 
+    async def noting_advance(mine: Claim, result: StepResult, **kwargs: Any) -> Any:
+        saved.append(mine.seq)
+        advanced = await advance(mine, result, **kwargs)
+        claimed.extend([advanced.claim.seq] if advanced.claim else [])
+        return advanced
+
     async def die(name: str) -> None:
-        coming = at["seq"] + 1 if name == "before claim" else at["seq"]
-        if name == cut and coming == seq and left[0]:
-            left[0] = 0
+        coming = {"before claim": claimed[-1] + 1, "after save": saved[-1], "after send": saved[-1]}
+        if name == cut and coming.get(name, claimed[-1]) == seq and not died:
+            died.append(name)
             raise Died
 
-    driver.store.claim = noting  # type: ignore[method-assign]
+    driver.store.claim = noting_claim  # type: ignore[method-assign]
+    driver.store.advance = noting_advance  # type: ignore[method-assign]
     driver.rt = replace(driver.rt, cut=die)
+    return died
 
 
 @pytest.mark.parametrize("inline", [1, 2, 3])
@@ -71,7 +79,7 @@ async def test_a_process_that_dies_at_any_point_loses_and_doubles_nothing(
 ) -> None:
     effects: list[str] = []
     driver = Driver(three_steps(effects), steps_per_invocation=inline)
-    dies_once_at(driver, cut, seq)
+    died = dies_once_at(driver, cut, seq)
     await driver.ask({"log": []})
     job = await driver.queue.receive()
     while job:
@@ -86,6 +94,8 @@ async def test_a_process_that_dies_at_any_point_loses_and_doubles_nothing(
             driver.clock.now = min(sent.due for sent in driver.queue.sent)
             job = await driver.queue.receive()
 
+    first, last = seq % inline == 0, seq % inline == inline - 1 or seq == 2  # of an invocation's
+    assert bool(died) == {"before claim": first, "after send": last}.get(cut, True)
     assert await driver.values() == {"log": ["a", "b", "c"]}
     assert (await driver.thread()).status is ThreadStatus.IDLE
     assert set(effects) == {f"thread:{i}:pull.{n}" for i, n in enumerate("abc")}

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from functions.api.following.segments import LINE
+from functions.api.routes.streams import RUN
+from functions.api.routes.thread_streams import ALL_RUNS
 from functions.settings import Settings
 from graph.llm.settings import ModelSettings
 
@@ -37,6 +40,7 @@ LEFT_AT_THEIR_DEFAULTS = {
     "BATON_REQUEST_BURST": "goes with the rate",
     "BATON_THREAD_TTL_MINUTES": "langgraph.json says it",
     "BATON_INLINE_SECONDS": "fits the gateway's 29 s",
+    "BATON_LAZY_IMPORTS": "off only where a package minds",
     "BATON_MAX_BODY_BYTES": "half of what API Gateway lets through",
     "BATON_SEGMENT_SECONDS": "fits the gateway's 29 s",
     "BATON_WAIT_SECONDS": "fits the gateway's 29 s",
@@ -263,13 +267,16 @@ def test_a_line_ends_before_its_function_and_holds_a_step() -> None:
 def test_everything_below_threads_and_runs_is_streamed_or_nothing_is() -> None:
     """A path of which the stream function had only one method would refuse the others."""
     events = [e["Properties"] for e in FUNCTIONS["StreamFunction"]["Events"].values()]
-    paths = {"/threads", "/threads/{proxy+}", "/runs", "/runs/{proxy+}", "/line/{proxy+}"}
+    deeper = {f"{path}/{{proxy+}}" for path in ("/threads", "/runs", "/line", "/every")}
+    paths = {"/threads", "/runs", *deeper}
     methods = [(event["Path"], event["Method"]) for event in events]
     assert sorted(methods) == sorted((path, of) for path in paths for of in ("ANY", "OPTIONS"))
     assert {event["ResponseTransferMode"] for event in events} == {"RESPONSE_STREAM"}
     asked = [event for event in events if event["Method"] == "ANY"]
     assert {event["TimeoutInMillis"] for event in asked} == {900_000}
     assert RESOURCES["StreamFunction"]["Condition"] == "WithStreaming"
+    for goes_on in (LINE + RUN, ALL_RUNS):  # where a line that ended says to take it up
+        assert f"/{goes_on.split('/')[1]}/{{proxy+}}" in paths
 
 
 def test_the_stream_function_may_do_what_api_and_step_may_and_no_more() -> None:
@@ -398,7 +405,7 @@ def test_the_dashboard_is_json_once_its_names_are_filled_in() -> None:
     body = MONITORING["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     names = set(re.findall(r"\$\{(\w+)\}", body))
     assert names <= set(MONITORING["Parameters"])
-    assert len(json.loads(body)["widgets"]) == 11
+    assert len(json.loads(body)["widgets"]) == 12
 
 
 def test_every_suppressed_check_says_why() -> None:

@@ -67,10 +67,11 @@ class ProjectAuth:
 
     def __init__(self, load: Callable[[], Any], *, claim: str = "") -> None:
         self._load = load
+        self._loaded: Any = None
         self._claim = claim
 
     async def identify(self, request: HTTPConnection) -> Caller:
-        handler = self._load()._authenticate_handler
+        handler = (await self._auth())._authenticate_handler
         if handler is None:
             raise BadProject("the project's auth has no @auth.authenticate handler")
         user = user_of(await _asked(handler, await _arguments(handler, request)))
@@ -83,7 +84,7 @@ class ProjectAuth:
 
         The handler may change the value.
         """
-        handler = _handler(self._load(), resource, action)
+        handler = _handler(await self._auth(), resource, action)
         if handler is None:
             return {}
         from langgraph_sdk import Auth  # noqa: PLC0415 - only for projects that have an auth
@@ -102,6 +103,11 @@ class ProjectAuth:
         if isinstance(found, Mapping):
             return containment(found)
         raise BadProject(f"the auth handler of {resource}.{action} returned {found!r}")
+
+    async def _auth(self) -> Any:
+        if self._loaded is None:
+            self._loaded = await run_in_threadpool(self._load)
+        return self._loaded
 
 
 def _handler(auth: Any, resource: str, action: str) -> Any:

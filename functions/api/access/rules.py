@@ -8,7 +8,7 @@ from typing import Any
 from starlette.routing import compile_path
 
 OPEN = frozenset(
-    ("/ok", "/info", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
+    ("/", "/ok", "/info", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 )  # no caller is asked for
 
 

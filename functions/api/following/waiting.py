@@ -1,12 +1,14 @@
 """A client on the line until its run ends."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from math import inf
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive
+from starlette.types import Receive, Send
 
 from functions.api.answers import answer
 from functions.api.edge import Edge
@@ -26,8 +28,15 @@ def where(run: Run) -> dict[str, str]:
     return {"Content-Location": f"/threads/{run.thread_id}/runs/{run.run_id}"}
 
 
+class BrokenOff(Exception):
+    """The line is over and the answer is not: the connection is cut in the middle of it."""
+
+
 class OpenLine(StreamingResponse):
-    """An answer that knows when its client leaves, and not only that it is over."""
+    """An answer that knows when its client leaves, and not only that it is over.
+
+    Its body may raise BrokenOff.
+    """
 
     def __init__(
         self,
@@ -39,6 +48,10 @@ class OpenLine(StreamingResponse):
     ) -> None:
         super().__init__(body, headers=headers, media_type=media_type)
         self._left = left
+
+    async def stream_response(self, send: Send) -> None:
+        with suppress(BrokenOff):  # a server cuts what was begun and not ended
+            await super().stream_response(send)
 
     async def listen_for_disconnect(self, receive: Receive) -> None:
         await super().listen_for_disconnect(receive)
@@ -62,7 +75,8 @@ async def end_of(
 ) -> Response:
     """The run's final values; `cancels` ends the run when the client leaves.
 
-    A server keeps the line open with a line break now and then, for as long as it takes. Lambda
+    A server keeps the line open with a line break now and then, for as long as it takes. One in a
+    function has minutes, and then cuts the line: clients that take it up go to the Location. Lambda
     sends nothing before it has everything, and has seconds: what takes longer is a 303 to `join`,
     the same wait once more. The JavaScript client follows it by itself; the Python client raises
     it with the Location, and `runs.join` goes on. Not a 503: clients would repeat the POST, and
@@ -98,9 +112,14 @@ async def _final(edge: Edge, run: Run, *, within: float | None = None) -> Json:
 
 async def _beating(edge: Edge, run: Run) -> AsyncIterator[bytes]:
     final = asyncio.ensure_future(_final(edge, run))
+    until = time.monotonic() + (edge.stream_seconds or inf)
     try:
-        while not (await asyncio.wait({final}, timeout=HEARTBEAT))[0]:
+        while (left := until - time.monotonic()) > 0:
+            if (await asyncio.wait({final}, timeout=min(HEARTBEAT, left)))[0]:
+                break
             yield b"\n"
+        else:
+            raise BrokenOff
         yield to_json(final.result())
     finally:
         final.cancel()

@@ -23,16 +23,21 @@ async def info() -> Response:
     """Versions, and which features there are."""
     return answer(
         {
-            "version": _version("baton"),
+            "version": baton_version(),
             "langgraph_py_version": _version("langgraph"),
             "flags": FLAGS,
         }
     )
 
 
+def baton_version() -> str | None:
+    """None in a bundle, where Baton itself is not installed."""
+    return _version("baton")
+
+
 @cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # in a bundle, Baton itself is not installed
+    except PackageNotFoundError:
         return None

@@ -5,8 +5,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-YEARS_10 = 10 * 366 * 24 * 60  # minutes; a longer interval would overflow somewhere one day
-
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=10**9)]
 SortOrder = Literal["asc", "desc"] | None

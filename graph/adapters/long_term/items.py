@@ -1,17 +1,18 @@
 """LangGraph's Postgres store on a connection that a proxy and a frozen Lambda allow."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from langgraph.store.base import TTLConfig
+from langgraph.store.base import Op, PutOp, Result, SearchOp, TTLConfig
 from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.store.postgres.base import PostgresIndexConfig
 from psycopg.rows import DictRow, dict_row
 
 from graph.adapters.postgres.database import Database
+from graph.adapters.sealing.items import condition, opened, sealed_params, searching
 from graph.adapters.store_config import Index, StoreConfig
 from graph.errors import BadProject, Unavailable
 
@@ -29,6 +30,27 @@ class Items(AsyncPostgresStore):
         unconnected: Any = None  # the connection is asked for when it is needed
         super().__init__(unconnected, index=index, ttl=ttl)
         self.db = db
+        self.cipher = db.seals.cipher
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        return [opened(result, self.cipher) for result in await super().abatch(ops)]
+
+    def _prepare_batch_PUT_queries(self, put_ops: Sequence[tuple[int, PutOp]]) -> Any:
+        """Sealed when what makes the embeddings has been read out of them."""
+        queries, embeddings = super()._prepare_batch_PUT_queries(put_ops)
+        if self.cipher.first:
+            queries = [(sql, sealed_params(params, self.cipher)) for sql, params in queries]
+        return queries, embeddings
+
+    def _prepare_batch_search_queries(self, search_ops: Sequence[tuple[int, SearchOp]]) -> Any:
+        if self.cipher.keys.secrets:
+            search_ops = [(place, searching(op, self.cipher)) for place, op in search_ops]
+        return super()._prepare_batch_search_queries(search_ops)
+
+    def _get_filter_condition(self, key: str, op: str, value: Any) -> tuple[str, list[Any]]:
+        if self.cipher.keys.secrets:
+            return condition(key, op, value)
+        return super()._get_filter_condition(key, op, value)
 
     def _ensure_task(self) -> None:
         """No batches of what several nodes ask for at once: each would wait for all."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from graph.adapters.memory.shelf import ROOT
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
@@ -241,10 +241,11 @@ def _accepted(new: NewRun, now: datetime) -> Run:
 
 
 def _start_or_queue(row: ThreadRow, new: NewRun, now: datetime) -> StepJob | None:
+    if new.delay:
+        row.due[new.run_id] = now + timedelta(seconds=new.delay)
     if row.thread.active_run_id is not None:
         row.update(queued=(*row.thread.queued, new.run_id))
         return None
     row.rests_as = row.thread.status
     row.activate(new.run_id)
-    row.sleep(new.delay or None, now)
     return StepJob(new.thread_id, row.thread.seq)

@@ -90,9 +90,6 @@ class Shelf:
         """The id of the checkpoint written last in the namespace."""
         return next((id_ for space, id_ in reversed(self.checkpoints) if space == ns), None)
 
-    def namespaces(self) -> set[str]:
-        return {ns for ns, _ in self.checkpoints}
-
     def newest_first(self) -> Iterator[tuple[int, CheckpointRow]]:
         return reversed(self.checkpoints.values())
 

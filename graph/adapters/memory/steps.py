@@ -31,12 +31,6 @@ RUN_ENDS_AS = {
     Ending.FAILED: RunStatus.ERROR,
     Ending.TIMEOUT: RunStatus.TIMEOUT,
 }
-THREAD_RESTS_AS = {
-    Ending.DONE: ThreadStatus.IDLE,
-    Ending.INTERRUPTED: ThreadStatus.INTERRUPTED,
-    Ending.FAILED: ThreadStatus.ERROR,
-    Ending.TIMEOUT: ThreadStatus.ERROR,
-}
 
 
 class MemorySteps(MemoryTables):
@@ -108,9 +102,7 @@ class MemorySteps(MemoryTables):
         if row.leased(now):
             raise Conflict(f"thread {thread_id} is being edited by another request: try again")
         row.take(now, lease)
-        head = row.thread.head
-        stored = self.tables.shelf(thread_id).stored((ROOT, head)) if head else None
-        return _claim(row, None, stored)
+        return _claim(row, None, None)
 
     async def release(self, claim: Claim) -> Advanced:
         row = self.tables.threads.get(claim.thread_id)
@@ -203,7 +195,8 @@ class MemorySteps(MemoryTables):
         status = RUN_ENDS_AS[result.ending]
         self.tables.update_run(run_id, status=status, error=outcome.error, head=row.thread.head)
         row.update(interrupts=outcome.interrupts, error=outcome.error)
-        row.next_turn(THREAD_RESTS_AS[result.ending])
+        assert result.thread_status is not None, "a run ends"
+        row.next_turn(result.thread_status)
 
 
 def _claim(row: ThreadRow, run: Run | None, stored: Stored | None) -> Claim:
@@ -219,6 +212,8 @@ def _claim(row: ThreadRow, run: Run | None, stored: Stored | None) -> Claim:
         stored=stored,
         spent=thread.spent,
         told=row.events,
+        rests_as=row.rests_as,
+        interrupts=deepcopy(thread.interrupts) if run and not run.input_applied else {},
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from graph.adapters.memory.tables import MemoryTables, ThreadRow
-from graph.runtime.models import Backlog, StepJob, WebhookStatus
+from graph.runtime.models import Backlog, StepJob, Thread, WebhookStatus
 from graph.runtime.retention import ALL, KEEPS, KEY, LATEST
 
 ROW_BYTES = 1000  # what a row is taken to be
@@ -94,9 +94,10 @@ class MemorySweep(MemoryTables):
         return [row for row in rows if row.thread.active_run_id and _quiet_from(row) < since]
 
     def _expired(self, now: datetime) -> list[str]:
-        return [
-            name for name, row in self.tables.threads.items() if _is_past_ttl(row, "delete", now)
-        ]
+        """Those that are past their TTL for longest first."""
+        rows = self.tables.threads.values()
+        past = [row.thread for row in rows if _is_past_ttl(row, "delete", now)]
+        return [thread.thread_id for thread in sorted(past, key=_expires_at)]
 
     def _ended_before(self, bound: datetime) -> list[str]:
         runs = self.tables.runs.values()
@@ -126,5 +127,8 @@ def _is_past_ttl(row: ThreadRow, strategy: str, now: datetime) -> bool:
     thread = row.thread
     if thread.ttl_minutes is None or thread.active_run_id is not None:
         return False
-    past = thread.updated_at + timedelta(minutes=thread.ttl_minutes) < now
-    return past and thread.ttl_strategy == strategy
+    return _expires_at(thread) < now and thread.ttl_strategy == strategy
+
+
+def _expires_at(thread: Thread) -> datetime:
+    return thread.updated_at + timedelta(minutes=thread.ttl_minutes or 0)

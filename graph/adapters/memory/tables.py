@@ -54,6 +54,7 @@ class ThreadRow:
     lease_until: datetime | None = None
     wake_at: datetime | None = None
     rung_at: datetime | None = None
+    due: dict[str, datetime] = field(default_factory=dict)  # of runs not to begin before
     rests_as: ThreadStatus = ThreadStatus.IDLE  # without the active run
     events: int = 0  # number of the newest
     events_kept: int = 0  # newer ones were told by attempts at the step that is running
@@ -76,10 +77,6 @@ class ThreadRow:
     def asleep(self, now: datetime) -> bool:
         return self.wake_at is not None and self.wake_at > now
 
-    def sleep(self, seconds: float | None, now: datetime) -> None:
-        """Not to be stepped for so long; at once when None."""
-        self.wake_at = None if seconds is None else now + timedelta(seconds=seconds)
-
     def take(self, now: datetime, lease: float) -> None:
         """Lease the thread to a new claim; every older claim is lost."""
         self.fence += 1
@@ -92,9 +89,9 @@ class ThreadRow:
         self.attempts = 0
 
     def activate(self, run_id: str) -> None:
-        """Give the thread to a run, due at once."""
+        """Give the thread to a run, due at once unless it said when."""
         self.attempts = 0
-        self.wake_at = None
+        self.wake_at = self.due.get(run_id)
         self.update(active_run_id=run_id, status=ThreadStatus.BUSY)
 
     def next_turn(self, rest: ThreadStatus) -> None:

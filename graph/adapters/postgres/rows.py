@@ -1,6 +1,6 @@
 """Rows of the store's tables as the engine's nouns, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -101,6 +101,16 @@ def stored(row: Mapping[str, Any]) -> Stored | None:
         tuple(ItemRow(_int(i), _int(start), _int(n), data) for i, start, n, _, data in items),
         {_int(i): _int(end) for i, _, _, end, _ in items},
     )
+
+
+def by_place(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The rows of claim_1 by their jobs' places, each with the parts of items that follow it."""
+    claimed: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        first = claimed.setdefault(row["place"], row)
+        if first is not row:
+            first["items"] = [*(first["items"] or ()), row["items"]]
+    return claimed
 
 
 def _int(sent: bytes) -> int:

@@ -131,7 +131,7 @@ class Runs:
                 raise Conflict(f"run {run_id} has ended already")
         if row["active_run_id"] is None or not row["displaced"]:
             return Advanced(None)
-        return Advanced(StepJob(thread_id, row["seq"]))
+        return Advanced(StepJob(thread_id, row["seq"]), max(row["due_in"] or 0.0, 0.0))
 
     async def delete_run(self, run_id: str, thread_id: str, owner: str) -> None:
         row = await self.db.one("delete_run", _key(run_id, thread_id, owner))

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import (
+    by_place,
     event_params,
     newest_root,
     row_params,
@@ -71,7 +72,7 @@ class Steps:
             "stopped": self.stopped,
             "now": now,
         }
-        rows = {row["place"]: row for row in await self.db.closed("claim", params)}
+        rows = by_place(await self.db.closed("claim", params))
         return [await self._answer(job, rows.get(place)) for place, (job, _) in enumerate(jobs, 1)]
 
     async def _answer(self, job: StepJob, row: dict[str, Any] | None) -> Claim | Refusal:
@@ -115,12 +116,7 @@ class Steps:
         if row["fence"] is None:
             doing = f"run {row['active_run_id']}" if row["active_run_id"] else "another edit"
             raise Conflict(f"thread {thread_id} is busy with {doing}: wait for it or cancel it")
-        head = None
-        if row["head"]:
-            params = {"thread_id": thread_id, "ns": "", "checkpoint_id": row["head"]}
-            found = await self.db.one("load", params)
-            head = stored(found) if found else None
-        return Claim(thread_id, owner, row["seq"], row["fence"], 1, row["head"], None, head)
+        return Claim(thread_id, owner, row["seq"], row["fence"], 1, row["head"], None, None)
 
     async def release(self, claim: Claim) -> Advanced:
         params = {"thread_id": claim.thread_id, "fence": claim.fence}
@@ -193,7 +189,7 @@ def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
         "failures": failures,
         "run_id": claim.run.run_id if claim.run else None,
         "run_status": ending.run_status,
-        "thread_status": ending.thread_status if claim.run else edit_status,
+        "thread_status": result.thread_status if claim.run else edit_status,
         "edits": claim.run is None,
         "again": ending is Ending.AGAIN,
         "wake_in": result.wake_in,
@@ -246,4 +242,6 @@ def _claim(job: StepJob, row: Mapping[str, Any]) -> Claim:
             row["thread_calls"], row["thread_tokens"], row["thread_usd"], row["thread_tool_calls"]
         ),
         told=row["told"],
+        rests_as=ThreadStatus(row["rests_as"] or ThreadStatus.IDLE),
+        interrupts=row["interrupts"] or {},
     )

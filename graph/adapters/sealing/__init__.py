@@ -30,15 +30,15 @@ class Seals:
     """
 
     def __init__(self, keys: Keys = NO_KEYS) -> None:
-        self._cipher = Cipher(keys)
+        self.cipher = Cipher(keys)
 
     def sealed(self, statement: str, params: Row) -> tuple[str, Row]:
         """The statement, which a search by metadata may change, and what it is to be given."""
-        if not self._cipher.keys.secrets:
+        if not self.cipher.keys.secrets:
             return statement, params
         if "holds" in params:
             statement, params = self._searching(statement, params)
-        return (statement, self._sealed(params)) if self._cipher.first else (statement, params)
+        return (statement, self._sealed(params)) if self.cipher.first else (statement, params)
 
     def opened(self, row: dict[str, Any], params: Row) -> dict[str, Any]:
         owner = row.get("owner") or params.get("owner") or ""
@@ -47,7 +47,7 @@ class Seals:
                 form = RETURNED[name]
                 if name == "metadata" and "checkpoint_id" in row:
                     form = CHECKPOINT_METADATA
-                row[name] = form.open(row[name], self._cipher, owner)
+                row[name] = form.open(row[name], self.cipher, owner)
         return row
 
     def _sealed(self, params: Row) -> Row:
@@ -55,7 +55,7 @@ class Seals:
         made = {name: self._value(PARAMETERS[name], params[name], owner) for name in _said(params)}
         if RUNS in params:
             runs = [
-                run | {k: PARAMETERS[k].seal(run[k], self._cipher, owner) for k in _said(run)}
+                run | {k: PARAMETERS[k].seal(run[k], self.cipher, owner) for k in _said(run)}
                 for run in params[RUNS].obj
             ]
             made[RUNS] = Jsonb(runs)
@@ -65,8 +65,8 @@ class Seals:
         if isinstance(value, list):
             return [self._value(form, one, owner) for one in value]
         if isinstance(value, Jsonb):
-            return Jsonb(form.seal(value.obj, self._cipher, owner))
-        return form.seal(value, self._cipher, owner)
+            return Jsonb(form.seal(value.obj, self.cipher, owner))
+        return form.seal(value, self.cipher, owner)
 
     def _searching(self, statement: str, params: Row) -> tuple[str, Row]:
         """With each member of what metadata must hold in all the forms it may be stored in."""
@@ -77,7 +77,7 @@ class Seals:
         form: Leaves = METADATA if owner else CHECKPOINT_METADATA
         given, terms = dict(params), []
         for place, member in enumerate(params["holds"].obj.items()):
-            every = form.every(dict([member]), self._cipher, owner)
+            every = form.every(dict([member]), self.cipher, owner)
             names = [f"holds_{place}_{number}" for number in range(len(every))]
             given |= zip(names, map(Jsonb, every), strict=True)
             terms.append(" OR ".join(f"{column} @> %({name})s" for name in names))

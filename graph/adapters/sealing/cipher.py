@@ -60,13 +60,18 @@ class Cipher:
         )
 
     def open(self, sealed: bytes, bound: Bound) -> bytes:
-        return self.open_first(sealed, bound)[0]
+        data, size = self.open_first(sealed, bound)
+        if size != len(sealed):
+            raise _tampered(bound)
+        return data
 
     def open_first(self, sealed: bytes | memoryview, bound: Bound) -> tuple[bytes, int]:
         """What the sealed bytes hold that `sealed` begins with, and how long these are."""
         at = 3 + sealed[2]
         key_id, start = bytes(sealed[3:at]).decode(errors="replace"), at + 4
         stop = start + int.from_bytes(sealed[at:start])
+        if stop > len(sealed):
+            raise _tampered(bound)
         return self._open(key_id, sealed[1], sealed[start:stop], bound), stop
 
     def seal_text(self, data: bytes, bound: Bound) -> str:
@@ -118,7 +123,7 @@ class Cipher:
         if key_id not in self.keys.secrets:
             raise KeyMissing(
                 f"{bound.kind} is sealed with key {key_id!r}, which ENCRYPTION_KEYS does not have "
-                "here: put it back behind the others, and drop it when `baton rotate` finds none"
+                "here: put it back behind the others until `baton encryption rotate` leaves none"
             )
         return self._found(key_id)
 

@@ -39,6 +39,7 @@ CONFIG, CONTEXT, PAYLOAD = Object("config"), Object("context"), Object("payload"
 ERROR, CALLER = Object("error"), Object("caller")
 REQUEST, RESULT = Object("model request"), Object("model answer", of_owner=False)
 DESCRIPTION, REQUEST_HASH = Text("description"), Text("request hash")
+ITEM = Leaves("item")  # of the long-term store
 BODY, BLOB, WRITE = Data("checkpoint"), Typed("value"), Typed("write")
 ITEMS, EVENT = Frames("items"), Data("event")
 
@@ -103,6 +104,7 @@ TABLES: Mapping[str, Table] = {
     "webhooks": Table(("run_id",), {"url": WEBHOOK}, OF_RUN),
     "batch_calls": Table(("call_key",), {"request": REQUEST, "result": RESULT}),
     "connections": Table(("connection_id",), {"caller": CALLER}),
+    "store": Table(("prefix", "key"), {"value": ITEM}, "split_part(t.prefix, '.', 1)"),
 }
 
 # Where statements have them: as parameters, and as columns of what they return.

@@ -12,6 +12,7 @@ import orjson
 from graph.adapters.sealing.cipher import MARK, TEXT, Bound, Cipher
 from graph.adapters.sealing.frames import end_of
 
+MARKED = b"sealed "  # before the kind of typed bytes
 SEALED = "sealed"  # the member of an object that holds what is sealed of it
 ANYTHING = re.compile(r".*", re.DOTALL)
 LONGEST = 2**53  # of whole numbers that a float holds
@@ -34,6 +35,11 @@ class Form:
         """The value, sealed or not."""
         raise NotImplementedError
 
+    def anew(self, stored: Any, cipher: Cipher, owner: str) -> Any:
+        """What is stored, or should be in its place, so that the first key has sealed it."""
+        said = self.open(stored, cipher, owner)
+        return self.seal(said, cipher, owner) if cipher.first else said
+
 
 @dataclass(frozen=True, slots=True)
 class Data(Form):
@@ -53,6 +59,10 @@ class Frames(Data):
     def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
         """Of rows as Postgres gives them, each with its frames at its end."""
         return [[*rest, self._opened(data, cipher, owner)] for *rest, data in value]
+
+    def anew(self, stored: Any, cipher: Cipher, owner: str) -> Any:
+        ((said,),) = self.open([[stored]], cipher, owner)
+        return self.seal(said, cipher, owner) if cipher.first else said
 
     def _opened(self, data: bytes, cipher: Cipher, owner: str) -> bytes:
         if not LOOKS_SEALED.search(data):
@@ -86,8 +96,13 @@ class Typed(Form):
 
     def _opened(self, row: list[bytes], cipher: Cipher, owner: str) -> list[bytes]:
         *rest, kind, data = row
-        bare = kind.removeprefix(b"sealed ")
+        bare = kind.removeprefix(MARKED)
         return row if bare == kind else [*rest, bare, cipher.open(data, self.bound(owner))]
+
+    def anew(self, stored: Any, cipher: Cipher, owner: str) -> Any:
+        """Of a kind and its data."""
+        kind, data = self._opened(stored, cipher, owner)
+        return [MARKED + kind, self.seal(data, cipher, owner)] if cipher.first else [kind, data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Kind(Form):
     """The kind of typed bytes."""
 
     def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:  # noqa: ARG002
-        return f"sealed {value}"
+        return MARKED.decode() + value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from graph.errors import BadProject
 BYTES = 32
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 PLAIN = "plain"  # in place of the first key: what is written is not sealed
-HOW_TO = "`baton rotate new-key ID` makes one"
+HOW_TO = "`baton encryption key ID` makes one"
 
 
 @dataclass(frozen=True, slots=True)

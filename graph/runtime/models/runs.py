@@ -26,8 +26,33 @@ class RunStatus(StrEnum):
         return self not in (RunStatus.PENDING, RunStatus.RUNNING)
 
 
+class Asking:
+    """What is asked of the thread's questions, accepted or not yet."""
+
+    __slots__ = ()
+    kwargs: Json
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it answers what the thread waits with."""
+        return "resume" in (self.kwargs.get("command") or {})
+
+    @property
+    def strict(self) -> bool:
+        """Whether an answer to a question that is not asked is refused."""
+        return self.resumes and bool(self.kwargs.get("strict_resume"))
+
+    @property
+    def answers(self) -> tuple[str, ...] | None:
+        """The questions it answers by their ids; None for one answer to whatever is asked."""
+        resume = (self.kwargs.get("command") or {}).get("resume")
+        if not isinstance(resume, dict) or not all(INTERRUPT_ID.fullmatch(key) for key in resume):
+            return None
+        return tuple(resume)
+
+
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Asking):
     run_id: str
     thread_id: str
     owner: str
@@ -51,7 +76,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(Asking):
     """A client's request for a run; `run_id` is chosen by the caller."""
 
     run_id: str
@@ -64,7 +89,7 @@ class NewRun:
     multitask_strategy: str = "enqueue"
     idempotency_key: str | None = None
     request_hash: str | None = None  # tells a repeated request from a reused key
-    delay: float = 0.0  # seconds before its first step, if it need not wait for its turn
+    delay: float = 0.0  # seconds before its first step
     if_match: str | None = None  # the checkpoint that its thread's state must be at
     # Of a thread that is made for it: its TTL (minutes, strategy), and its metadata.
     thread_ttl: tuple[float, str] | None = None
@@ -85,24 +110,6 @@ class NewRun:
     def undoes(self) -> bool:
         """Whether it undoes them."""
         return self.multitask_strategy == "rollback"
-
-    @property
-    def resumes(self) -> bool:
-        """Whether it answers what the thread waits with."""
-        return "resume" in (self.kwargs.get("command") or {})
-
-    @property
-    def strict(self) -> bool:
-        """Whether an answer to a question that is not asked is refused."""
-        return self.resumes and bool(self.kwargs.get("strict_resume"))
-
-    @property
-    def answers(self) -> tuple[str, ...] | None:
-        """The questions it answers by their ids; None for one answer to whatever is asked."""
-        resume = (self.kwargs.get("command") or {}).get("resume")
-        if not isinstance(resume, dict) or not all(INTERRUPT_ID.fullmatch(key) for key in resume):
-            return None
-        return tuple(resume)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class Claim:
     stored: Stored | None
     spent: Totals = NOTHING  # by all of the thread's runs so far
     told: int = 0  # number of the thread's newest event
+    # How the run finds the thread; said in front of its first step, for it may have waited long.
+    rests_as: ThreadStatus = ThreadStatus.IDLE
+    interrupts: Json = field(default_factory=dict)
 
     def followed(
         self, result: "StepResult", *, fence: int, told: int, by_run: Totals, by_thread: Totals
@@ -147,6 +150,12 @@ class StepResult:
     spent: tuple[Spent, ...] = ()  # by the model calls that were made
     events: tuple[Event, ...] | None = None  # None: the run has no events, or this attempt none
     failed_call: bool = False  # it waits because a model call failed
+    rests_as: ThreadStatus | None = None  # the thread, where the ending does not say it
+
+    @property
+    def thread_status(self) -> ThreadStatus | None:
+        """What becomes of a thread with no other run waiting, None while the run goes on."""
+        return self.rests_as or self.ending.thread_status
 
     def failures_after(self, run: Run | None) -> int | None:
         """How many calls have failed at the step that comes next; None: as many as before."""

@@ -36,7 +36,7 @@ class StepStore(Protocol):
         ...
 
     async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
-        """Take the lease of a thread no run is active on, to edit its state.
+        """Take the lease of a thread no run is active on, to edit its state; that is not read.
 
         Raises NotFound, or Conflict while a run is active or another edit holds it.
         """

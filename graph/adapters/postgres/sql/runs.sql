@@ -122,9 +122,10 @@ WITH earlier AS (
     RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.ended
 ), {undone}, run AS (
     INSERT INTO runs (run_id, thread_id, owner, assistant_id, graph_id, metadata, payload, kwargs,
-                      multitask_strategy, idempotency_key, request_hash)
+                      multitask_strategy, idempotency_key, request_hash, due_at)
     SELECT %(run_id)s, thread_id, %(owner)s, %(assistant_id)s, %(graph_id)s, %(metadata)s,
-           %(payload)s, %(kwargs)s, %(multitask_strategy)s, %(idempotency_key)s, %(request_hash)s
+           %(payload)s, %(kwargs)s, %(multitask_strategy)s, %(idempotency_key)s, %(request_hash)s,
+           CASE WHEN %(delay)s > 0 THEN clock_timestamp() + make_interval(secs => %(delay)s) END
       FROM t
     RETURNING *
 ), any_run AS (
@@ -217,7 +218,8 @@ WITH seen AS (
                          ELSE array_remove(t.queued, %(run_id)s) END,
            attempts = CASE WHEN seen.displaced THEN 0 ELSE t.attempts END,
            rung_at = CASE WHEN seen.displaced THEN NULL ELSE t.rung_at END,
-           wake_at = CASE WHEN seen.displaced THEN NULL ELSE t.wake_at END,
+           wake_at = CASE WHEN NOT seen.displaced THEN t.wake_at
+                          ELSE (SELECT due_at FROM runs r WHERE r.run_id = t.queued[1]) END,
            rests_as = CASE WHEN seen.displaced AND NOT seen.as_before
                            THEN 'idle' ELSE t.rests_as END,
            seq = t.seq + seen.displaced::int,
@@ -234,10 +236,11 @@ WITH seen AS (
       FROM seen
      WHERE t.thread_id = seen.thread_id AND t.updated_at = seen.updated_at
        AND (t.active_run_id = %(run_id)s OR %(run_id)s = ANY (t.queued))
-    RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.displaced,
+    RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.displaced, t.wake_at,
               ARRAY[%(run_id)s::text] AS ended
 ), {undone}
-SELECT r.run_id, r.status, t.thread_id IS NOT NULL AS cancelled, t.seq, t.active_run_id, t.displaced
+SELECT r.run_id, r.status, t.thread_id IS NOT NULL AS cancelled, t.seq, t.active_run_id, t.displaced,
+       extract(epoch FROM t.wake_at - clock_timestamp())::float8 AS due_in
   FROM runs r LEFT JOIN t ON true
  WHERE r.run_id = %(run_id)s AND r.thread_id = %(thread_id)s AND r.owner = %(owner)s;
 

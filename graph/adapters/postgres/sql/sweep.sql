@@ -10,8 +10,7 @@ t.active_run_id IS NOT NULL
 
 -- part expired --
 -- A thread `t` at rest past its TTL.
-t.ttl_minutes IS NOT NULL AND t.ttl_strategy = 'delete' AND t.active_run_id IS NULL
-       AND t.updated_at < clock.now - t.ttl_minutes * interval '1 minute'
+t.expires_at < (SELECT now FROM clock)
 
 -- part ended_long_ago --
 -- A run `r` that ended long ago.
@@ -34,14 +33,15 @@ UPDATE threads t SET rung_at = clock.now FROM late, clock
 RETURNING t.thread_id, t.seq, t.owner;
 
 -- expire_threads --
--- Delete idle threads past their TTL.
+-- Delete idle threads past their TTL, those that are so for longest first.
 WITH clock AS (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now
 ), late AS (
-    SELECT t.thread_id FROM threads t, clock
+    SELECT t.thread_id FROM threads t
      WHERE {expired}
+     ORDER BY t.expires_at
      LIMIT %(limit)s
-       FOR UPDATE OF t SKIP LOCKED
+       FOR UPDATE SKIP LOCKED
 )
 DELETE FROM threads t USING late WHERE t.thread_id = late.thread_id RETURNING t.thread_id;
 
@@ -222,7 +222,7 @@ SELECT (SELECT count(*) FROM (
              WHERE w.status = 'pending' AND w.due < clock.now - make_interval(secs => %(grace)s)
              LIMIT %(limit)s) x) AS overdue_webhooks,
        (SELECT count(*) FROM (
-            SELECT FROM threads t, clock WHERE {expired} LIMIT %(limit)s) x) AS expired_threads,
+            SELECT FROM threads t WHERE {expired} LIMIT %(limit)s) x) AS expired_threads,
        (SELECT count(*) FROM (
             SELECT FROM runs r, clock WHERE {ended_long_ago} LIMIT %(limit)s) x) AS ended_runs,
        (SELECT jsonb_object_agg(relname, pg_total_relation_size(oid)) FROM pg_class

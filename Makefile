@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 # Bytecode halves every start, and an active virtual environment is not the one meant here.
 unexport PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help browser demo dev test test-faults e2e e2e-localstack check bench schema build deploy lint-template format clean pgbouncer
+.PHONY: help browser demo dev up down test test-faults e2e e2e-localstack check bench schema build deploy lint-template format clean pgbouncer
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,6 +20,13 @@ demo: .venv/.ready ## Run the research agent over HTTP, kill its worker, watch i
 
 dev: .venv/.ready ## Run the local stack on port 2024 (ARGS="--port 2025 ..." is passed on)
 	@$(BIN)/baton dev $(ARGS)
+
+up: ## With Docker: start LocalStack, Postgres and pgbouncer, as docs/e2e.md says (`make down` stops them)
+	@command -v docker >/dev/null || { echo "make: this needs Docker; make dev does without" >&2; exit 1; }
+	@docker compose --file localstack-compose.yml up --detach --wait
+
+down: ## Stop them; their data stay
+	@docker compose --file localstack-compose.yml down
 
 test: .venv/.ready pgbouncer browser ## Run all tests but e2e: unit, contracts, integration, short faults
 	@$(BIN)/python -m pytest tests --ignore=tests/benchmarks --ignore=tests/e2e --ignore=tests/e2e_localstack $(PARALLEL) $(ARGS)

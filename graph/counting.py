@@ -1,6 +1,7 @@
 """Calls of tools, and of a project's own chat models: held to the budget, noted as usage.
 
-LangChain tells of each before it is made and when it has ended. graph/llm counts its own calls.
+LangChain tells of each before it is made and when it has ended. graph/llm counts its own calls,
+and what is answered from a record is no call.
 """
 
 import threading
@@ -20,6 +21,7 @@ from typing_extensions import override
 
 from graph.budgets import check, check_tool
 from graph.prices import Tokens, is_priced, price
+from graph.recording import answers
 from graph.usage import TOOL, Spent, noted
 
 Json = dict[str, Any]
@@ -108,7 +110,7 @@ class Counting(BaseCallbackHandler):
         self._ends(run_id, None)
 
     def _model_starts(self, run_id: UUID, metadata: Json, asked: Json) -> None:
-        if asked.get("_type") == OWN:
+        if asked.get("_type") == OWN or answers() is not None:
             return
         model = str(metadata.get("ls_model_name") or asked.get("model") or asked.get("_type"))
         with self._lock:
@@ -152,8 +154,8 @@ def _made(call: Spent, response: LLMResult | None) -> Spent:
         return call
     model = str(message.response_metadata.get("model_name") or call.model)[:LONGEST]
     details = told.get("input_token_details") or {}
-    read, written = details.get("cache_read") or 0, details.get("cache_creation") or 0
-    sent, received = told["input_tokens"], told["output_tokens"]
+    read, written = _whole(details, "cache_read"), _whole(details, "cache_creation")
+    sent, received = _whole(told, "input_tokens"), _whole(told, "output_tokens")
     tokens = Tokens(max(sent - read - written, 0), received, written, read)
     return replace(
         call,
@@ -163,6 +165,12 @@ def _made(call: Spent, response: LLMResult | None) -> Spent:
         cached_tokens=read,
         usd=price(model, tokens),
     )
+
+
+def _whole(told: Mapping[str, Any], name: str) -> int:
+    """A number of tokens; a model that tells none, or nonsense, ends no step by it."""
+    found = told.get(name)
+    return max(int(found), 0) if isinstance(found, int | float) else 0
 
 
 def _message(response: LLMResult | None) -> Any:

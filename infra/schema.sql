@@ -138,7 +138,8 @@ BEGIN
                          ELSE t.status END,
            rests_as = CASE WHEN settles THEN thread_status ELSE t.rests_as END,
            interrupts = CASE WHEN settles THEN advance_1.interrupts ELSE t.interrupts END,
-           error = CASE WHEN settles THEN advance_1.error ELSE t.error END,
+           error = CASE WHEN NOT settles THEN t.error
+                        WHEN thread_status = 'error' THEN advance_1.error END,
            updated_at = moment
      WHERE t.thread_id = advance_1.thread_id AND t.fence = advance_1.fence
     RETURNING t.seq, t.fence, t.active_run_id, t.head, t.wake_at, t.events, t.watched_until,
@@ -629,7 +630,7 @@ CREATE TABLE public.threads (
     tool_calls bigint DEFAULT 0 NOT NULL,
     expires_at timestamp with time zone GENERATED ALWAYS AS (
 CASE
-    WHEN ((ttl_strategy = 'delete'::text) AND (active_run_id IS NULL)) THEN (((updated_at AT TIME ZONE 'UTC'::text) + (ttl_minutes * '00:01:00'::interval)) AT TIME ZONE 'UTC'::text)
+    WHEN ((ttl_strategy = 'delete'::text) AND (active_run_id IS NULL)) THEN (((updated_at AT TIME ZONE 'UTC'::text) + (LEAST(ttl_minutes, (5270400)::double precision) * '00:01:00'::interval)) AT TIME ZONE 'UTC'::text)
     ELSE NULL::timestamp with time zone
 END) STORED,
     CONSTRAINT threads_status_check CHECK ((status = ANY (ARRAY['idle'::text, 'busy'::text, 'interrupted'::text, 'error'::text]))),

@@ -6,7 +6,7 @@ from typing import Any
 from mangum import Mangum
 from mangum.types import LambdaContext
 
-from functions import wiring
+from functions import cold_start, wiring
 from functions.api.app import app
 
 
@@ -19,3 +19,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _adapter() -> Mangum:
     wiring.loop()  # Mangum takes the loop it finds
     return Mangum(app, lifespan="off")
+
+
+cold_start.imported()

@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import wiring
+from functions import cold_start, wiring
 from graph.errors import BadInput
 from graph.runtime.engine import Runtime
 from graph.runtime.jobs import decode
@@ -45,3 +45,6 @@ def _job(record: Record) -> StepJob | BadInput:
         return decode(record["body"], int(record["attributes"]["ApproximateReceiveCount"]))
     except BadInput as error:
         return error
+
+
+cold_start.imported()

@@ -16,7 +16,7 @@ from graph.llm.batches import Collected, answer_of_batch
 from graph.llm.failures import retried
 from graph.llm.limits import admitted
 from graph.llm.metering import metered, on_record
-from graph.llm.providers import TIMEOUT, cached, client, close, keys
+from graph.llm.providers import TIMEOUT, cached, client, close, keys, sdk
 from graph.llm.recorded import COUNT, MESSAGE, answered, on_tape, recorded
 from graph.llm.router import call_of, model
 from graph.llm.settings import DEFAULT_MODEL
@@ -36,6 +36,7 @@ async def streaming(**request: Any) -> "AsyncIterator[AsyncMessageStream[None] |
     """The stream of one call, whose request says all but the model."""
     request = {"max_tokens": MAX_TOKENS, **request}
     step = caller()
+    await sdk()
     if (message := answered(request)) is not None:
         yield Collected(message)
         return
@@ -72,6 +73,7 @@ async def count_tokens(**request: Any) -> int | None:
 
 
 async def _counted(request: dict[str, Any]) -> int | None:
+    await sdk()
     import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
 
     try:

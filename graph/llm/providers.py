@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,15 @@ EPHEMERAL = {"type": "ephemeral"}
 _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncAnthropic]]" = (
     WeakKeyDictionary()
 )
+_loaded = False
+
+
+async def sdk() -> None:
+    """Load the SDK beside the event loop, whose others need not wait for it."""
+    global _loaded
+    if not _loaded:
+        await asyncio.to_thread(import_module, "anthropic")
+        _loaded = True
 
 
 def place() -> str:

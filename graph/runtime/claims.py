@@ -4,7 +4,8 @@ What is kept of a thread is what was saved, nothing else. Whether it still stand
 the claim, which is told what is here.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from graph.runtime.codec import Form, Forms, Known
@@ -37,25 +38,27 @@ def _size(form: Form) -> int:
     return len(form.data)
 
 
-async def claimed(job: StepJob, rt: Runtime, *, lease: float) -> tuple[Claim | Refusal, Known]:
-    """The claim, made complete by what was kept of the thread, and what is known of it."""
-    standing = rt.warm.take(job.thread_id)
-    cached = standing and standing.row.checkpoint_id
-    claim = await rt.store.claim(job, lease=lease, cached=cached)
-    return _complete(claim, standing, job, rt)
-
-
-async def claimed_all(
+async def claimed(
     jobs: Sequence[StepJob], rt: Runtime, *, lease: float
 ) -> list[tuple[Claim | Refusal, Known]]:
-    """The claims of several steps, in one statement."""
+    """The claims, made complete by what was kept of each thread, and what is known of it."""
     standings = [rt.warm.take(job.thread_id) for job in jobs]
     asked = [(job, one and one.row.checkpoint_id) for job, one in zip(jobs, standings, strict=True)]
-    claims = await rt.store.claim_all(asked, lease=lease)
+    claims, _ = await asyncio.gather(
+        rt.store.claim(asked, lease=lease), _looked_over(filter(None, standings))
+    )
     return [
         _complete(claim, standing, job, rt)
         for claim, standing, job in zip(claims, standings, jobs, strict=True)
     ]
+
+
+async def _looked_over(standings: Iterable[Standing]) -> None:
+    """Whether lists are still what was saved: found out while the database is asked."""
+    for standing in standings:
+        for _, form in standing.forms.values():
+            if isinstance(form, Log):
+                form.look_over()
 
 
 def _complete(

@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from graph.runtime.lists import Grown, Log, cut, logged, may_grow
+from graph.runtime.lists import Grown, Log, cut, logged, may_grow, parts
 from graph.runtime.models import BlobRow, CheckpointRow, ItemRow, Stored, WriteRow
 
 END = "__end__"  # where a functional entrypoint leaves what it returned
@@ -28,8 +28,8 @@ BRANCH = "branch:to:"  # the channel that makes a node run
 SENDS = "__pregel_tasks"
 RECORD = "__baton_record__"  # of writes that are model calls, kept for a replay
 INLINE_BYTES = 1024
-FORMAT = 2
-FORMATS = (1, FORMAT)  # the first had no lists
+FORMAT = 3
+FORMATS = (1, 2, FORMAT)  # the first had no lists, both had the checkpoint's id twice
 
 
 class Packed(NamedTuple):
@@ -101,13 +101,12 @@ class Codec:
             if form is None or channel in new_versions or was != version:
                 form, new = self._form(channel, value, form, known.grown)
                 if isinstance(new, ItemRow):
-                    items.append(new)
+                    items += parts(new)
                 elif new is not None:
                     blobs.append(new)
             forms[channel] = (version, form)
         known.forms[ns, checkpoint["id"]] = forms
-        rest = {k: v for k, v in checkpoint.items() if k != "channel_values"}
-        return Added(_row(ns, rest, metadata, parent_id, forms), blobs, items)
+        return Added(_row(ns, checkpoint, metadata, parent_id, forms), blobs, items)
 
     def _form(
         self, channel: str, value: Any, base: Form | None, grown: Grown
@@ -131,7 +130,8 @@ class Codec:
             for channel, (kind, blob_id) in body["stored"].items():
                 forms[channel] = Packed(kind, stored.blobs[blob_id].data, blob_id)
             for channel, spans in stored.row.lists.items():
-                forms[channel] = Log(spans, tuple(cut(span, stored.items) for span in spans))
+                frames = tuple(frame for span in spans for frame in cut(span, stored.items))
+                forms[channel] = Log(spans, frames)
                 known.grown |= {
                     (name, stop) for name, _, stop in spans if stored.ends.get(name, stop) > stop
                 }
@@ -141,7 +141,7 @@ class Codec:
 
     def decode(self, stored: Stored, known: Known | None = None) -> Decoded:
         forms = self.forms(stored, known or Known())
-        checkpoint: Checkpoint = _body(stored.row)["rest"]
+        checkpoint: Checkpoint = _body(stored.row)["rest"] | {"id": stored.row.checkpoint_id}
         checkpoint["channel_values"] = {c: self.read(form) for c, (_, form) in forms.items()}
         told = (w for w in stored.writes if w.channel != RECORD)
         writes = sorted(told, key=lambda w: (w.task_path, w.task_id, w.idx))
@@ -185,11 +185,12 @@ class Codec:
 
 def _row(
     ns: str,
-    rest: Mapping[str, Any],
+    checkpoint: Checkpoint,
     metadata: Mapping[str, Any],
     parent_id: str | None,
     forms: Forms,
 ) -> CheckpointRow:
+    rest = {k: v for k, v in checkpoint.items() if k not in ("id", "channel_values")}
     inline: dict[str, tuple[str, bytes]] = {}
     stored: dict[str, tuple[str, bytes]] = {}
     lists = {}
@@ -205,7 +206,7 @@ def _row(
         option=ormsgpack.OPT_NON_STR_KEYS,
     )
     blob_ids = tuple(blob_id for _, blob_id in stored.values())
-    return CheckpointRow(ns, rest["id"], parent_id, dict(metadata), body, blob_ids, lists)
+    return CheckpointRow(ns, checkpoint["id"], parent_id, dict(metadata), body, blob_ids, lists)
 
 
 def _body(row: CheckpointRow) -> dict[str, Any]:

@@ -119,9 +119,9 @@ async def _edited(
         raise BadInput(f"the graph refuses the values: {type(error).__name__}: {error}") from error
     # A task that asks nothing still makes the thread `interrupted`: it is paused in front of it.
     waiting = {task.id: task.interrupts for task in state.tasks}
-    head = saver.head.checkpoint_id if saver.head else None
+    head = saver.rows.head.checkpoint_id if saver.rows.head else None
     result = StepResult(
-        Ending.DONE, rows=saver.step_rows(), head=head, interrupts=interrupts_json(waiting)
+        Ending.DONE, rows=saver.rows.all(), head=head, interrupts=interrupts_json(waiting)
     )
     checkpoint = checkpoint_json(made)
     assert checkpoint is not None, "an update makes a checkpoint"

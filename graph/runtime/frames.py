@@ -57,9 +57,10 @@ def freeze(items: Sequence[Any], serde: SerializerProtocol) -> tuple[bytes, bool
         return b"".join(frame for frame, _ in frames), all(exact for _, exact in frames)
 
 
-def thaw(data: bytes, count: int, serde: SerializerProtocol) -> list[Any]:
+def thaw(pieces: Sequence[bytes], count: int, serde: SerializerProtocol) -> list[Any]:
+    """The items again, whose frames are in these pieces."""
     with _uncollected():
-        forms = _forms(data, count)
+        forms = _forms(pieces, count)
         codes = [form[0] for form in forms]
         built = {
             code: iter(_built(code, [form for form in forms if form[0] == code], serde))
@@ -68,9 +69,9 @@ def thaw(data: bytes, count: int, serde: SerializerProtocol) -> list[Any]:
         return [next(built[code]) for code in codes]
 
 
-def split(data: bytes, count: int) -> list[bytes]:
+def split(pieces: Sequence[bytes], count: int) -> list[bytes]:
     """The frames, each for itself."""
-    return [ormsgpack.packb(form) for form in _forms(data, count)]
+    return [ormsgpack.packb(form) for form in _forms(pieces, count)]
 
 
 def _frame(item: Any, serde: SerializerProtocol) -> tuple[bytes, bool]:
@@ -91,8 +92,8 @@ def _form(code: int, message: BaseMessage) -> list[Any]:
     return [code, said, message.__pydantic_extra__]
 
 
-def _forms(data: bytes, count: int) -> list[Any]:
-    forms: list[Any] = ormsgpack.unpackb(b"\xdd" + count.to_bytes(4) + data)
+def _forms(pieces: Sequence[bytes], count: int) -> list[Any]:
+    forms: list[Any] = ormsgpack.unpackb(b"".join((b"\xdd", count.to_bytes(4), *pieces)))
     return forms
 
 

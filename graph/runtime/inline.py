@@ -56,18 +56,17 @@ async def step_inline(
 
 async def _steps(rt: Runtime, job: StepJob, line: Line) -> StepJob | None:
     """The job that was passed on, None if nothing is left to do."""
-    claim, known = await claimed(job, rt, lease=line.lease)
+    ((claim, known),) = await claimed([job], rt, lease=line.lease)
     if isinstance(claim, Refusal):  # somebody else has it, or it is not due
         await pass_over(job, claim, rt)
         return job
     outside: list[asyncio.Task[None]] = []
     guard: asyncio.Task[None] | None = None  # the message of a step; the first's is on its way
-
-    def pace(taken: int) -> float | None:
-        return line.lease if line.holds else None
-
     deadline = time.monotonic() + line.lease
-    async with aclosing(steps(claim, known, rt, deadline=deadline, pace=pace)) as taking:
+    going = steps(
+        claim, known, rt, deadline=deadline, pace=lambda _: line.lease if line.holds else None
+    )
+    async with aclosing(going) as taking:
         async for taken in taking:
             outside.append(ringing_for(rt, taken))
             if guard:

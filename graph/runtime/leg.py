@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -57,7 +57,7 @@ class Taken:
 
 async def steps(
     claim: Claim, known: Known, rt: Runtime, *, deadline: float, pace: Pace
-) -> AsyncIterator[Taken]:
+) -> AsyncGenerator[Taken, None]:
     """Take the claimed step and, while the pace allows, those after it; each as it is saved.
 
     They are one stream of the graph's, each claimed as the one before it is saved.

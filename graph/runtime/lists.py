@@ -17,6 +17,8 @@ from graph.runtime.models import ItemRow, Span
 
 LEAST_BYTES = 1024  # of a list; a shorter one is a value like any other
 MOST_SPANS = 32  # of a list; one in more pieces is written anew
+LARGE = 65_536  # bytes of items, which are stored in more than one row
+PART = 64  # items of such a row
 NUMBERS = (int, float, bool, type(None))
 Spot = tuple[int, int]  # list, position
 Grown = set[Spot]  # where an item stands already: no other is put there
@@ -30,6 +32,7 @@ class Log:
     frames: tuple[bytes, ...]  # of its items, in as many pieces as they came
     items: list[Any] | None = None
     marks: Marks | None = None
+    looked_over: bool = False  # since they were last handed out
     count: int = field(init=False)
     size: int = field(init=False)  # in bytes
 
@@ -37,18 +40,20 @@ class Log:
         self.count = sum(stop - start for _, start, stop in self.spans)
         self.size = sum(map(len, self.frames))
 
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.frames)
-
     def read(self, serde: SerializerProtocol) -> list[Any]:
         """The list as it was stored, whatever became of the objects since."""
         if self.items is None:
-            self.items = thaw(self.data, self.count, serde)
+            self.items = thaw(self.frames, self.count, serde)
             self.marks = Marks.of(self.items)
+        elif self.looked_over:
+            self.looked_over = False
         elif not self.holds(self.items, serde, exactly=True):
-            return thaw(self.data, self.count, serde)
+            return thaw(self.frames, self.count, serde)
         return list(self.items)
+
+    def look_over(self) -> None:
+        """Find out ahead of `read` whether the objects are what was stored."""
+        self.looked_over = bool(self.items and self.marks and self.marks.fit(self.items))
 
     def holds(
         self, items: Sequence[Any], serde: SerializerProtocol, *, exactly: bool = False
@@ -57,7 +62,7 @@ class Log:
         if self.marks and self.marks.fit(items):
             return True
         data, exact = freeze(items, serde)
-        return (exact or not exactly) and data == self.data
+        return (exact or not exactly) and data == b"".join(self.frames)
 
     def longer(self, value: list[Any], row: ItemRow) -> "Log":
         """The list with more items at its end."""
@@ -95,7 +100,7 @@ def _anew(
     data = freeze(value, serde)[0]
     if len(data) <= LEAST_BYTES:
         return None
-    spans, row = _placed(split(data, len(value)), base, grown)
+    spans, row = _placed(split((data,), len(value)), base, grown)
     if len(spans) > MOST_SPANS:
         row = _row(data, len(value), None, grown)
         spans = ((row.list_id, 0, row.count),)
@@ -104,21 +109,34 @@ def _anew(
     return Log(spans, (data,), list(value), Marks.of(value)), row
 
 
-def cut(span: Span, rows: Sequence[ItemRow]) -> bytes:
+def cut(span: Span, rows: Sequence[ItemRow]) -> list[bytes]:
     """The frames of a span out of rows that hold them; raises ValueError for missing ones."""
     list_id, at, stop = span
-    found = []
+    found: list[bytes] = []
     for row in sorted((r for r in rows if r.list_id == list_id), key=lambda r: r.start):
         if not row.start <= at < min(row.stop, stop):
             continue
         if at == row.start and row.stop <= stop:
             found.append(row.data)
         else:
-            found += split(row.data, row.count)[at - row.start : stop - row.start]
+            found += split((row.data,), row.count)[at - row.start : stop - row.start]
         at = min(row.stop, stop)
     if at < stop:
         raise ValueError(f"items {at} to {stop} of list {list_id} are missing")
-    return b"".join(found)
+    return found
+
+
+def parts(row: ItemRow) -> list[ItemRow]:
+    """The rows to store it as: Postgres copies a large value several times on its way out."""
+    if len(row.data) <= LARGE:
+        return [row]
+    frames = split((row.data,), row.count)
+    starts = range(0, row.count, PART)
+    return [_part(row.list_id, row.start + at, frames[at : at + PART]) for at in starts]
+
+
+def _part(list_id: int, start: int, frames: list[bytes]) -> ItemRow:
+    return ItemRow(list_id, start, len(frames), b"".join(frames))
 
 
 def _row(data: bytes, count: int, last: Span | None, grown: Grown) -> ItemRow:
@@ -133,7 +151,7 @@ def _placed(
 ) -> tuple[tuple[Span, ...], ItemRow | None]:
     """Spans of what the base has, and one row for what it has not."""
     spots = [(name, at) for name, *ends in base.spans for at in range(*ends)] if base else []
-    origins = _origins(frames, split(base.data, base.count) if base else [])
+    origins = _origins(frames, split(base.frames, base.count) if base else [])
     new = [frame for frame, at in zip(frames, origins, strict=True) if at is None]
     grown.update(spots[1:])  # wherever it is cut off, it has gone on
     if not new:

@@ -14,12 +14,12 @@ DEEPEST = 200  # levels; orjson takes 254
 def to_json(value: Any) -> bytes:
     """JSON text of any value a graph may hold: messages, models, dataclasses, sets, bytes.
 
-    What has no JSON form becomes its `str`, an integer beyond 64 bits the nearest float, and what
-    lies too deep "...".
+    What has no JSON form becomes its `str`, an integer beyond 64 bits the nearest float, half a
+    surrogate pair "?", and what lies too deep "...".
     """
     try:
         return _dumps(value)
-    except TypeError:  # too large an integer, or too deep
+    except TypeError:  # too large an integer, half a character, or too deep
         return _dumps(_narrowed(value))
 
 
@@ -36,7 +36,7 @@ def jsonable(value: Any) -> Any:
 
 def error_json(error: BaseException) -> Json:
     """An error in the wire format's shape."""
-    return {"error": type(error).__name__, "message": str(error) or repr(error)}
+    return {"error": type(error).__name__, "message": _text(str(error) or repr(error))}
 
 
 def interrupt_json(interrupt: Any) -> Json:
@@ -60,14 +60,16 @@ def _default(value: Any) -> Any:
         return list(value)
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "replace")
-    return str(value)
+    return _text(str(value))
 
 
 def _narrowed(value: Any, level: int = 0) -> Any:
     """The value with nothing in it that JSON text could not be made of."""
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return float(value) if abs(value) < 2**1000 else str(value)
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, int | float):
         return value
     if level == DEEPEST:
         return "..."
@@ -77,3 +79,8 @@ def _narrowed(value: Any, level: int = 0) -> Any:
         return [_narrowed(part, level + 1) for part in value]
     made = _default(value)
     return value if isinstance(made, str) else _narrowed(made, level + 1)
+
+
+def _text(text: str) -> str:
+    """Without halves of surrogate pairs, which are no characters."""
+    return text.encode(errors="replace").decode()

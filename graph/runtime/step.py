@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from graph.errors import Unavailable
-from graph.runtime.claims import claimed_all
+from graph.runtime.claims import claimed
 from graph.runtime.codec import Known
 from graph.runtime.engine import Runtime
 from graph.runtime.leg import ringing_for, steps
@@ -39,7 +39,7 @@ async def step_all(
     deadline = time.monotonic() + time_left
     await rt.cut("before claim")
     try:
-        claims = await claimed_all(jobs, rt, lease=time_left)
+        claims = await claimed(jobs, rt, lease=time_left)
     except Unavailable as error:
         return [error for _ in jobs]
     legs = (
@@ -56,7 +56,7 @@ async def _leg(
     if isinstance(claim, Refusal):
         await pass_over(job, claim, rt)
         return str(claim.verdict)
-    begun_until = time.monotonic() + rt.inline_seconds
+    begun_until = min(time.monotonic() + rt.inline_seconds, deadline)
 
     def pace(taken: int) -> float | None:
         now = time.monotonic()

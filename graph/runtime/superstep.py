@@ -1,4 +1,5 @@
-"""The supersteps of a compiled LangGraph graph, one by one; how that is done is known here alone.
+"""The supersteps of a compiled LangGraph graph, one by one; how that is done is known here
+and in `reins` alone.
 
 They are one stream of LangGraph's, which tells of a superstep's tasks before any of them starts:
 there it is held until the superstep before is saved and the next one claimed. The end is told to it
@@ -6,20 +7,17 @@ by its own drain facility, which it asks in front of each superstep.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from langgraph.config import get_config
 from langgraph.errors import (
     ErrorCode,
     GraphDrained,
     GraphRecursionError,
     create_error_message,
 )
-from langgraph.runtime import RunControl
 
 from graph.budgets import Stopped
 from graph.errors import LostClaim, Unavailable
@@ -27,12 +25,12 @@ from graph.runtime.checkpoints import bound
 from graph.runtime.events import Show, StepEvents, Tell
 from graph.runtime.given import RECURSION_LIMIT, graph_config, graph_input, place_of, step_of
 from graph.runtime.models import Claim, Ending, Json, Rows, Run, StepResult
+from graph.runtime.reins import STEP_OVER, Reins
 from graph.runtime.rendering import error_json, interrupts_json
 from graph.runtime.step_saver import StepSaver
 from graph.runtime.vanished import must_have_asked, must_have_nodes
 from graph.signals import CallFailed, Signal
 
-STEP_OVER, TIME_OVER = "step over", "time over"
 HANDOVER_TURNS = 10  # of the event loop; what is late is kept with the next
 
 
@@ -54,43 +52,6 @@ class Clock:
 
     drain_at: float  # nested graphs stop in front of their next superstep
     cancel_at: float  # whatever still runs is given up
-
-
-class Reins(RunControl):
-    """Lets the root graph go on while it may, and nested graphs while time lasts.
-
-    A nested graph that saw the root's drain before its own first superstep would never progress.
-    """
-
-    __slots__ = ("_may_go_on", "begun", "drain_at", "turn")
-
-    def __init__(self, may_go_on: Callable[[], bool]) -> None:
-        super().__init__()
-        self._may_go_on = may_go_on
-        self.drain_at = math.inf
-        self.turn = 0  # of the root graph, which asks in front of each superstep
-        self.begun = 0  # the turn that the step's first task started in
-
-    @property
-    def drain_requested(self) -> bool:
-        if not _nested():
-            self.turn += 1
-        return self.drain_reason is not None
-
-    @property
-    def drain_reason(self) -> str | None:
-        if _nested():
-            return TIME_OVER if time.monotonic() >= self.drain_at else None
-        return STEP_OVER if self.begun and not self._may_go_on() else None
-
-
-def _nested() -> bool:
-    """Only a graph that runs inside a node finds itself in a runnable context."""
-    try:
-        get_config()
-    except RuntimeError:
-        return False
-    return True
 
 
 @dataclass(slots=True)
@@ -233,11 +194,11 @@ class Supersteps:
             self._reins.begun = self._reins.begun or self._reins.turn
             if seen.siblings_run_on:
                 await _writes_arrive(self._saver, seen.finished)
-                await meanwhile.keep(self._saver.finished_rows())
+                await meanwhile.keep(self._saver.rows.finished())
 
     def _result(self, claim: Claim, run: Run, how: _How, seen: _Seen) -> StepResult:
         saver, events = self._saver, self._events
-        head, limit = saver.head, self._limit
+        head, limit = saver.rows.head, self._limit
         stop_at = step_of(claim) + 2 + limit if run.stop_at is None else run.stop_at
         if how.ending is Ending.MORE and head and head.metadata["step"] >= stop_at:
             how = _How(Ending.FAILED, error_json(_too_many_steps(limit)))
@@ -246,9 +207,9 @@ class Supersteps:
             events.asks(interrupts[""])
         return StepResult(
             ending=how.ending,
-            rows=saver.step_rows(failed=how.ending is Ending.FAILED),
+            rows=saver.rows.all(failed=how.ending is Ending.FAILED),
             head=head.checkpoint_id if head else None,
-            ran_from=saver.ran_from,
+            ran_from=saver.rows.ran_from,
             input_applied=True,
             stop_at=stop_at if run.stop_at is None else None,
             interrupts=interrupts,
@@ -262,7 +223,7 @@ class Supersteps:
 
 def _out_of_time(saver: StepSaver) -> _How:
     """The next invocation goes on, unless this one, with all its time, came nowhere."""
-    if saver.progressed:
+    if saver.rows.progressed:
         return _How(Ending.PARTIAL)
     message = "the step outlasted its invocation"
     return _How(Ending.TIMEOUT, {"error": "TimeoutError", "message": message})
@@ -278,7 +239,7 @@ def _interrupts(how: _How, claim: Claim, saver: StepSaver) -> Json:
 async def _writes_arrive(saver: StepSaver, finished: set[str]) -> None:
     """LangGraph tells of a finished task before it hands its writes over, in the background."""
     for _ in range(HANDOVER_TURNS):
-        if saver.has_writes_of(finished):
+        if saver.rows.has_writes_of(finished):
             return
         await asyncio.sleep(0)
 

@@ -8,7 +8,7 @@ from graph.runtime.codec import Codec, Decoded, visible_values
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Run, RunStatus, Thread
 from graph.runtime.rendering import interrupt_json
-from graph.runtime.step_saver import INTERRUPT
+from graph.runtime.step_rows import INTERRUPT
 
 
 async def values_at(rt: Runtime, thread_id: str, checkpoint_id: str) -> Any:

@@ -11,7 +11,8 @@ from langgraph.types import Command
 from graph.errors import InterruptNotFound, NodeNotFound
 from graph.runtime.codec import BRANCH, SENDS, Codec, Known
 from graph.runtime.models import Stored, WriteRow
-from graph.runtime.step_saver import INTERRUPT, StepSaver, is_outcome
+from graph.runtime.step_rows import INTERRUPT, is_outcome
+from graph.runtime.step_saver import StepSaver
 
 JOIN = "join:"  # the channel of a node that waits for several: join:a+b:node
 WHAT_TO_DO = "deploy a graph that has it, or fork the thread from an earlier checkpoint"
@@ -48,9 +49,11 @@ def must_have_asked(saver: StepSaver, given: Any, names: dict[str, str]) -> None
         return
     stored = saver.claim.stored
     asked = {w.task_id for w in stored.writes if w.channel == INTERRUPT} if stored else set()
-    finished = {w.task_id for w in saver.root_writes if is_outcome(w) and w.channel != INTERRUPT}
+    finished = {
+        w.task_id for w in saver.rows.root_writes if is_outcome(w) and w.channel != INTERRUPT
+    }
     for task_id in sorted(asked & finished):
-        if not saver.has_answered(task_id, names.get(task_id)):
+        if not saver.rows.has_answered(task_id, names.get(task_id)):
             raise InterruptNotFound(
                 f"node {names.get(task_id, task_id)!r} waited for an answer and, as it is "
                 "deployed now, did not ask for it: nothing was saved; deploy a graph that asks, or "

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from infra.cost.bill import Bill, Workload, bills, price_list
+from infra.cost.amounts import Bill, Workload, price_list
+from infra.cost.bill import bills
 
 
 class Amount(click.ParamType[Decimal]):

@@ -1,11 +1,14 @@
-"""Imports every graph of a project in a worker, for user code never runs in the stack's process."""
+"""Imports what a project names in a worker, for user code never runs in the stack's process."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graph.adapters.registry import Registry
+from graph.adapters.sealing import keys_of
 from graph.errors import BadProject
+from graph.iam import said_or_secret
 from infra.local.children import CannotStart, Children
 from infra.local.workers import Invocation, InvocationFailed, WorkerSpec, start_worker
 
@@ -34,6 +37,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     try:
         registry = Registry(Path(event["config"]))
         registry.import_all()
+        if registry.has_auth:
+            registry.auth()
+        keys_of(said_or_secret(os.environ.get("ENCRYPTION_KEYS", "")))
     except BadProject as error:
         return {"problem": str(error)}
     return {"graphs": list(registry.names())}

@@ -30,7 +30,7 @@ from graph.runtime.models import (
     WriteRow,
 )
 from graph.runtime.rendering import interrupts_json
-from graph.runtime.step_saver import ERROR, INTERRUPT
+from graph.runtime.step_rows import ERROR, INTERRUPT
 from infra.local.stock import Place, Source, Type, refused_types
 
 BATCH_BYTES = 1_000_000

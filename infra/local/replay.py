@@ -31,7 +31,7 @@ from graph.runtime.ports import Graphs, LongTerm
 from graph.runtime.recorder import calls_of
 from graph.runtime.rendering import interrupts_json, jsonable
 from graph.runtime.step import step
-from graph.runtime.step_saver import DELTA, INTERRUPT
+from graph.runtime.step_rows import DELTA, INTERRUPT
 from graph.usage import Totals
 from infra.local.tape import from_record
 

@@ -250,7 +250,8 @@ BEGIN
                          ELSE t.status END,
            rests_as = CASE WHEN settles THEN thread_status ELSE t.rests_as END,
            interrupts = CASE WHEN settles THEN advance_1.interrupts ELSE t.interrupts END,
-           error = CASE WHEN settles THEN advance_1.error ELSE t.error END,
+           error = CASE WHEN NOT settles THEN t.error
+                        WHEN thread_status = 'error' THEN advance_1.error END,
            updated_at = moment
      WHERE t.thread_id = advance_1.thread_id AND t.fence = advance_1.fence
     RETURNING t.seq, t.fence, t.active_run_id, t.head, t.wake_at, t.events, t.watched_until,

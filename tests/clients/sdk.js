@@ -48,6 +48,16 @@ const scenarios = {
     return { values, alone, runs: (await runs.list(thread_id)).length };
   },
 
+  async cut() {
+    const { thread_id } = await threads.create();
+    const asked = runs.wait(thread_id, "ticking", { input: { log: [] } });
+    const raised = await asked.then(() => false, () => true);
+    const [run] = await runs.list(thread_id);
+    let values = null;
+    while (!values) values = await runs.join(thread_id, run.run_id).catch(() => null);
+    return { raised, values, runs: (await runs.list(thread_id)).length };
+  },
+
   async approve() {
     const { thread_id } = await threads.create();
     const asked = await runs.wait(thread_id, "asks", { input: { log: ["x"] } });

@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from graph.errors import NotFound
@@ -28,8 +28,14 @@ from graph.runtime.ports import Store
 
 OWNER = "alice"
 STRANGER = "mallory"
+QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
 MORE = StepResult(Ending.MORE)
 DONE = StepResult(Ending.DONE)
+
+
+def later(seconds: float) -> datetime:
+    """A moment so long from now."""
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def a_thread(**changes: Any) -> Thread:
@@ -98,18 +104,31 @@ async def started(
     return created.run, created.job
 
 
+async def claim_one(
+    store: Store,
+    job: StepJob,
+    *,
+    lease: float = 60.0,
+    cached: str | None = None,
+    now: datetime | None = None,
+) -> Claim | Refusal:
+    """The one claim asked for, or why there is none."""
+    (answer,) = await store.claim([(job, cached)], lease=lease, now=now)
+    return answer
+
+
 async def take(
     store: Store, job: StepJob, *, lease: float = 60.0, now: datetime | None = None
 ) -> Claim:
     """A claim that must succeed."""
-    claim = await store.claim(job, lease=lease, now=now)
+    claim = await claim_one(store, job, lease=lease, now=now)
     assert isinstance(claim, Claim), claim
     return claim
 
 
 async def refusal(store: Store, job: StepJob, *, now: datetime | None = None) -> Refusal:
     """A claim that must be refused."""
-    answer = await store.claim(job, lease=60.0, now=now)
+    answer = await claim_one(store, job, now=now)
     assert isinstance(answer, Refusal), answer
     return answer
 

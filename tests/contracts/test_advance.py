@@ -20,6 +20,7 @@ from tests.contracts.builders import (
     DONE,
     MORE,
     OWNER,
+    QUESTION,
     a_run,
     checkpoint,
     claimed,
@@ -34,7 +35,6 @@ from tests.contracts.builders import (
     write,
 )
 
-QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
 ERROR = {"error": "ValueError", "message": "no"}
 UNFINISHED = [Ending.PARTIAL, Ending.LATER]
 
@@ -181,6 +181,27 @@ async def test_an_error_is_gone_when_a_later_run_succeeds(store: Store) -> None:
     assert (thread.error, thread.status) == (None, ThreadStatus.IDLE)
 
 
+async def test_texts_that_are_no_texts_are_saved_as_near_as_can_be(store: Store) -> None:
+    claim = await claimed(store)
+    odd, good = "a\0b \ud800", "\U0001f600 \\u0000"
+    result = step_to(
+        "c1",
+        Ending.FAILED,
+        error={"error": "ValueError", "message": odd + good},
+        interrupts={"task-1": [{"value": {odd: [odd, good]}, "id": "i1"}]},
+        rows=Rows((checkpoint("c1", metadata={"source": "loop", "said": odd}),)),
+    )
+    await store.advance(claim, result)
+    run = await store.get_run(run_of(claim).run_id, claim.thread_id, OWNER)
+    assert run.error is not None
+    assert run.error["message"].startswith("a")
+    assert run.error["message"].endswith(good)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    (asked,) = thread.interrupts["task-1"]
+    assert [said[-1] for said in asked["value"].values()] == [good]
+    assert await ids(store, claim.thread_id) == ["c1"]
+
+
 async def test_the_step_limit_is_kept_once_set(store: Store) -> None:
     claim = await claimed(store)
     await store.advance(claim, StepResult(Ending.MORE, stop_at=25))
@@ -246,3 +267,18 @@ async def test_an_attempt_that_came_nowhere_is_counted_and_the_step_stays(store:
     assert (first.attempts, second.attempts) == (1, 2)
     await store.advance(second, StepResult(Ending.PARTIAL))
     assert (await take(store, job)).attempts == 1
+
+
+@pytest.mark.parametrize("rests_as", [ThreadStatus.IDLE, ThreadStatus.INTERRUPTED])
+async def test_a_run_that_could_not_begin_keeps_its_error_to_itself(
+    store: Store, rests_as: ThreadStatus
+) -> None:
+    claim = await claimed(store)
+    asked = {"task": [{"id": "q", "value": "?"}]} if rests_as is ThreadStatus.INTERRUPTED else {}
+    error = {"error": "Conflict", "message": "q is not asked"}
+    result = StepResult(Ending.FAILED, error=error, interrupts=asked, rests_as=rests_as)
+    await store.advance(claim, result)
+    thread = await store.get_thread(claim.thread_id, OWNER)
+    assert (thread.status, thread.error, thread.interrupts) == (rests_as, None, asked)
+    run = await store.get_run(run_of(claim).run_id, claim.thread_id, OWNER)
+    assert (run.status, run.error) == (RunStatus.ERROR, error)

@@ -15,6 +15,7 @@ from graph.runtime.ports import Store
 from tests.contracts.builders import (
     DONE,
     OWNER,
+    QUESTION,
     STRANGER,
     a_run,
     a_thread,
@@ -30,8 +31,6 @@ from tests.contracts.builders import (
     take,
     verdict,
 )
-
-QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
 
 
 async def test_an_edit_sees_the_head_and_moves_it_without_moving_the_seq(store: Store) -> None:

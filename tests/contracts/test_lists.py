@@ -11,6 +11,7 @@ from graph.runtime.retention import keep_latest
 from tests.contracts.builders import (
     OWNER,
     checkpoint,
+    claim_one,
     claimed,
     ids,
     new_thread,
@@ -179,7 +180,7 @@ async def test_a_claim_is_not_given_what_its_process_has(store: Store) -> None:
     rows = replace(THREE[0], writes=(write("c1"),))
     await store.advance(claim, step_to("c1", Ending.DONE, rows=rows))
     _, job = await started(store, claim.thread_id)
-    again = await store.claim(job, lease=60.0, cached="c1")
+    again = await claim_one(store, job, cached="c1")
     stored = getattr(again, "stored", None)
     assert stored is not None
     assert (stored.row.body, stored.blobs, stored.items) == (b"", {}, ())
@@ -190,10 +191,44 @@ async def test_a_claim_is_given_all_when_its_process_has_something_else(store: S
     claim = await claimed(store)
     advanced = await store.advance(claim, step_to("c1", rows=THREE[0]))
     assert advanced.next_job is not None
-    again = await store.claim(advanced.next_job, lease=60.0, cached="c0")
+    again = await claim_one(store, advanced.next_job, cached="c0")
     stored = getattr(again, "stored", None)
     assert stored is not None
     assert stored == await store.load(claim.thread_id, "", "c1")
+
+
+async def test_a_claim_is_given_lists_of_any_length(store: Store) -> None:
+    first, second = [await claimed(store) for _ in range(2)]
+    other = LIST + 1
+    rows = (
+        *(item(n, f"<{n}>") for n in range(40)),
+        item(40, *(f"<{n}>" for n in range(40, 150))),  # beyond the end of a part, and of the next
+        *(item(n, f"<{n}>") for n in range(150, 200)),
+        *(item(n, f"({n})", list_id=other) for n in range(130)),
+    )
+    spans: dict[str, tuple[Span, ...]] = {"a": ((LIST, 70, 200),), "b": ((other, 0, 130),)}
+    long = Rows((checkpoint("c1", lists=spans),), items=rows)
+    jobs = []
+    for claim, added in ((first, long), (second, THREE[0])):
+        advanced = await store.advance(claim, step_to("c1", rows=added))
+        assert advanced.next_job is not None
+        jobs.append(advanced.next_job)
+    given = await store.claim([(job, None) for job in jobs], lease=60.0)
+    stored, short = [getattr(claim, "stored", None) for claim in given]
+    assert stored is not None
+    assert short is not None
+    texts = {
+        name: "".join(
+            i.data.decode()
+            for i in sorted(stored.items, key=lambda i: i.start)
+            if i.list_id == name
+        )
+        for name in (LIST, other)
+    }
+    assert "".join(f"<{n}>" for n in range(70, 200)) in texts[LIST]
+    assert texts[other] == "".join(f"({n})" for n in range(130))
+    assert dict(stored.ends) == {LIST: 200, other: 130}
+    assert said(short) == "ab"
 
 
 async def test_a_run_that_is_rolled_back_frees_the_places_of_its_items(store: Store) -> None:

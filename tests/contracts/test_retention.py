@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.contracts.builders import (
     claimed,
     dump,
     ids,
+    later,
     new_thread,
     newest,
     plain,
@@ -36,10 +37,6 @@ from tests.contracts.lab import Lab
 
 HOUR = 3600.0
 DELTA = {"counters_since_delta_snapshot": {"messages": [3, 3]}}
-
-
-def later(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def of_root(root: str) -> dict[str, object]:

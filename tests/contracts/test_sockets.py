@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -29,6 +28,7 @@ from tests.contracts.builders import (
     STRANGER,
     a_run,
     claimed,
+    later,
     new_thread,
     run_of,
     take,
@@ -43,10 +43,6 @@ def no_connections(lab: Lab) -> None:
     if isinstance(lab, PostgresLab):
         with psycopg.connect(lab.direct_url) as connection:
             connection.execute("DELETE FROM connections")
-
-
-def later(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def telling(*names: str, ending: Ending = Ending.MORE) -> StepResult:

@@ -1,7 +1,7 @@
 """Housekeeping: what was lost is rung again, what is over goes."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from tests.contracts.builders import (
     a_run,
     claimed,
     ids,
+    later,
     new_thread,
     run_of,
     started,
@@ -26,10 +27,6 @@ from tests.contracts.builders import (
 )
 
 HOUR = 3600.0
-
-
-def later(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 async def rung(

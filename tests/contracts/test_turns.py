@@ -1,7 +1,5 @@
 """Runs that wait for their turn: when they may begin, and what they find."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from graph.runtime.models import Ending, StepJob, StepResult, ThreadStatus, Verdict
@@ -9,20 +7,16 @@ from graph.runtime.ports import Store
 from tests.contracts.builders import (
     DONE,
     OWNER,
+    QUESTION,
     a_run,
     claimed,
+    later,
     refusal,
     run_of,
     step_to,
     take,
     verdict,
 )
-
-QUESTION = {"task-1": [{"value": "really?", "id": "i1"}]}
-
-
-def later(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("ends", ["by itself", "cancelled", "rolled back"])

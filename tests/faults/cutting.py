@@ -11,20 +11,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions import wiring
 from functions.step.handler import step_records
 
-AT_PASS = 3  # the third time a process comes there
-
 
 async def cut(name: str) -> None:
-    """Count the passes over all processes in a folder; die at the third."""
+    """Count the passes over all processes in a folder; die at the third, or the one asked for."""
     folder = Path(os.environ["BATON_TEST_CUTS"])
     if name != os.environ["BATON_TEST_CUT"] or (folder / "died").exists():
         return
-    for number in range(1, AT_PASS + 1):
+    at_pass = int(os.environ.get("BATON_TEST_CUT_PASS", "3"))
+    for number in range(1, at_pass + 1):
         try:
             (folder / str(number)).touch(exist_ok=False)
         except FileExistsError:
             continue
-        if number == AT_PASS:
+        if number == at_pass:
             (folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return

@@ -13,12 +13,24 @@ INLINE = Bounds(workers=2, crashes=2, pauses=1, duplicates=1, losses=0)
 TEXTED = Bounds(workers=2, crashes=1, pauses=1, duplicates=1, losses=0, texts=1)
 TEXTED_LOSSY = Bounds(workers=2, crashes=1, pauses=0, duplicates=1, losses=1, texts=1)
 SEVERAL = Rules(inline=2, ahead=2)
+AT_ONCE = Rules(steps=4, inline=3, ahead=3, at_once=True)
+TWO_AT_ONCE = Rules(steps=3, inline=2, ahead=2, at_once=True)
 ROLLBACK = Rules(steps=2, strategy="rollback")
+SHORT = TWO_AT_ONCE._replace(steps=2)
+TWO_UNDONE = SHORT._replace(strategy="rollback")
+LEFT = TWO_UNDONE._replace(displacing="nothing")
 CASES: list[tuple[str, Rules, Bounds, bool]] = [
     ("the protocol", Rules(), FAULTY, True),
     ("the protocol, messages lost", Rules(), LOSSY, True),
     ("two steps in an invocation", SEVERAL, INLINE, True),
     ("two steps, ringing for one ahead only", Rules(inline=2, ahead=1), INLINE, False),
+    ("each save takes the next claim", AT_ONCE, INLINE, True),
+    ("each save takes the next claim, messages lost", TWO_AT_ONCE, LOSSY, True),
+    ("each save takes the next claim, interrupted", SHORT, TEXTED, True),
+    ("each save takes the next claim, rolled back", TWO_UNDONE, TEXTED, True),
+    ("the same, ringing for two ahead only", AT_ONCE._replace(ahead=2), INLINE, False),
+    ("the same, without the fence", AT_ONCE._replace(fenced=False), INLINE, False),
+    ("the same, rolled back with the claim left", LEFT, TEXTED, False),
     ("interrupt", Rules(steps=2), TEXTED, True),
     ("interrupt, messages lost", Rules(steps=2), TEXTED_LOSSY, True),
     ("rollback", ROLLBACK, TEXTED, True),

@@ -59,6 +59,7 @@ class Rules(NamedTuple):
     resend: str = "redelivered"  # never | always | redelivered
     sweep: bool = True
     inline: int = 1  # steps an invocation may take
+    at_once: bool = False  # a save takes the next step's claim with it
     ahead: int = 1  # how far ahead a redelivered message may find the thread and ring again
     strategy: str = "interrupt"  # what a text does to the run it finds: interrupt | rollback
     displacing: str = "fence"  # what ends the claim of that run: fence | lease | nothing
@@ -137,6 +138,13 @@ def text(s: State, rules: Rules) -> State:
     )
 
 
+def advance_on(s: State, i: int, w: Worker, rules: Rules) -> State:
+    """Save a step and claim the next in one statement."""
+    saved = advance(s, i, w, rules)
+    went_on = saved.workers[i].phase == "saved" and not saved.done
+    return take(saved, i, saved.workers[i]) if went_on else saved
+
+
 def go_on(s: State, i: int, w: Worker) -> State:
     """The next step in the same invocation, unless somebody else has it."""
     if s.seq == w.seq + 1 and s.lease == FREE:
@@ -176,12 +184,15 @@ def at_work(s: State, i: int, w: Worker, rules: Rules) -> Moves:
     if w.phase == "got":
         return [(f"w{i} claims", claim(s, i, w, rules))]
     if w.phase == "claimed":
-        return [(f"w{i} runs and advances", advance(s, i, w, rules))]
+        out = [(f"w{i} runs and advances", advance(s, i, w, rules))]
+        if rules.at_once and w.taken + 1 < rules.inline:
+            out.append((f"w{i} runs, advances and claims", advance_on(s, i, w, rules)))
+        return out
     if w.phase == "idle":
         return []
     queue = s.queue if s.done else put(s.queue, Message(w.seq + 1, False))
     out = [(f"w{i} passes on and acknowledges", with_worker(s, i, Worker(), queue=queue))]
-    if w.taken < rules.inline and not s.done:
+    if w.taken < rules.inline and not s.done and not rules.at_once:
         out.append((f"w{i} goes on", go_on(s, i, w)))
     return out
 

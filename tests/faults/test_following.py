@@ -45,7 +45,12 @@ async def behind_a_gateway(
     behind = service(store, segment_seconds=segment)
     gateway = Gateway(behind.app)
     try:
-        async with served(gateway) as address, worker(behind), get_client(url=address) as sdk:
+        async with (
+            served(gateway) as address,
+            worker(behind),  # one for each run
+            worker(behind),
+            get_client(url=address) as sdk,
+        ):
             offer(Stack(sdk, behind, address), ticking=ticking(steps, PACE))
             yield behind, gateway, address
     finally:
@@ -87,6 +92,7 @@ async def test_both_sdks_see_every_event_once_and_in_order(
 
         async def through_a_tap(name: str, follow: Follow) -> tuple[int, int]:
             async with Cutting(httpx.URL(address).port or 0) as tap:
+                tap.every = 1.6 * segment  # others end by themselves
                 run_id, ids = await follow(f"http://127.0.0.1:{tap.port}")
                 segments = gateway.segments[f"127.0.0.1:{tap.port}"]
             written = [event.seq for event in await log_of(behind, run_id)]
@@ -103,4 +109,5 @@ async def test_both_sdks_see_every_event_once_and_in_order(
             through_a_tap("@langchain/langgraph-sdk (JavaScript)", javascript(node)),
         )
     for segments, cuts in both:
-        assert segments > cuts >= 3
+        assert segments >= 1.5 * cuts
+        assert cuts >= 3

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,13 @@ PATIENCE = 240.0  # seconds until runs that have not ended count as lost
 CUTS = ["before claim", "after claim", "after the node's effect", "after save", "after send"]
 
 
-async def test_workers_killed_and_frozen_at_random(stack: Run, audit: Audit, size: Size) -> None:
+@pytest.mark.parametrize("inline", [1, 3])
+async def test_workers_killed_and_frozen_at_random(
+    stack: Run, audit: Audit, size: Size, inline: int
+) -> None:
     pace = Pace(batch_size=2, step_timeout=STEP_TIMEOUT, sweep_every=5.0)
-    async with stack(workers=4, queue="memory", pace=pace) as up:
+    env = {"BATON_STEPS_PER_INVOCATION": str(inline)}
+    async with stack(env=env, workers=4, queue="memory", pace=pace) as up:
         thread_ids = await create_runs(up, size.threads)
         done = Chaos()
         chaos = asyncio.create_task(done.rage(up))
@@ -36,21 +40,32 @@ async def test_workers_killed_and_frozen_at_random(stack: Run, audit: Audit, siz
         chaos.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await chaos
-    report(f"{size.threads} threads x 8 steps, {done}", found := audit.findings(thread_ids))
+    what = f"{size.threads} threads x 8 steps, {inline} a time, {done}"
+    report(what, found := audit.findings(thread_ids))
     assert done.kills > 0
     assert found.faults == 0
 
 
-@pytest.mark.parametrize(("queue", "inline"), [("memory", 1), ("sqs", 1), ("memory", 3)])
-@pytest.mark.parametrize("cut", CUTS)
+def killings() -> Iterator[tuple[str, str, int, int]]:
+    """Where, on which queue, with how many steps an invocation, and the how many-th time there."""
+    for cut in CUTS:
+        yield cut, "memory", 1, 3
+        yield cut, "sqs", 1, 3
+        yield cut, "memory", 3, 3
+        if cut not in ("before claim", "after send"):  # an invocation comes there once
+            yield from ((cut, "memory", 8, number) for number in (2, 5))
+
+
+@pytest.mark.parametrize(("cut", "queue", "inline", "at_pass"), [*killings()])
 async def test_a_worker_killed_at_a_named_point(
-    stack: Run, audit: Audit, tmp_path: Path, cut: str, queue: str, inline: int
+    stack: Run, audit: Audit, tmp_path: Path, cut: str, queue: str, inline: int, at_pass: int
 ) -> None:
     cuts = tmp_path / "cuts"
     cuts.mkdir()
     env = {
         "BATON_TEST_CUT": cut,
         "BATON_TEST_CUTS": str(cuts),
+        "BATON_TEST_CUT_PASS": str(at_pass),
         "BATON_STEPS_PER_INVOCATION": str(inline),
     }
     handlers = {

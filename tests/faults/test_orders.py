@@ -53,8 +53,8 @@ async def test_each_order_is_changed_once_though_workers_are_killed_at_work(
         answers = await ended(client, threads)
     changes, wrong, calls = found(direct_url)
     print(
-        f"\n{len(names)} orders, {killed} SIGKILL at work: {len(changes)} changes, {calls} calls of "
-        "the tool on record"
+        f"\n{len(names)} orders, {killed} SIGKILL at work: {len(changes)} changes by {calls} calls "
+        "of the tool that are on record"
     )
     assert killed == kills
     assert all(f"{name} (kettle) is cancelled" in answers[n] for n, name in enumerate(names))

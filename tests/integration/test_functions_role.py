@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from graph.adapters.migrations import migrate
-from tests.fixtures.postgres import FUNCTIONS
+from tests.fixtures.postgres import FUNCTIONS, Server, database
 
 TAKES_TOKENS = "rds_iam"
 
@@ -74,6 +74,25 @@ async def test_a_role_is_made_once_by_two_at_once_whatever_its_name(
 
     known = owner.execute("SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = %s", [role])
     assert known.fetchall() == [(True, False)]
+
+
+async def test_two_databases_of_a_server_make_it_at_once(
+    postgres_server: Server, template_database: str, direct_url: str, role: str
+) -> None:
+    with database(postgres_server, template_database) as other:
+        urls = [direct_url, postgres_server.url(other)]
+        await asyncio.gather(*(migrate(url, role=role) for url in urls))
+
+        for url in urls:
+            with psycopg.connect(url, user=role) as connection:
+                connection.execute("SELECT count(*) FROM threads")
+
+
+async def test_an_owner_who_names_itself_keeps_what_it_may(
+    direct_url: str, owner: psycopg.Connection
+) -> None:
+    for _ in range(2):
+        assert await migrate(direct_url, role=owner.info.user) == []
 
 
 async def test_where_there_are_iam_tokens_the_role_takes_them(

@@ -159,6 +159,22 @@ async def test_a_step_stores_what_it_added_and_refers_to_the_rest() -> None:
     assert len(rows[0].row.lists["messages"]) == 1
 
 
+async def test_a_long_list_is_stored_in_parts_and_read_back(database_url: str) -> None:
+    said = [user(str(n), f"{n} " * 700) for n in range(200)]
+    store = PostgresStore(database_url)
+    try:
+        for driver in (driver_of(0), driver_of(0, store)):
+            await driver.run({"script": [("append", 0)], "at": 0, "messages": said})
+            found = (await driver.values())["messages"]
+            assert [m.content for m in found[:200]] == [m["content"] for m in said]
+            stored = await driver.store.load(driver.thread_id, "", None)
+            assert stored is not None
+            assert len(stored.items) > 2
+            assert len(stored.row.lists["messages"]) == 1
+    finally:
+        await store.close()
+
+
 async def test_what_changes_after_the_save_is_not_what_was_saved() -> None:
     driver = driver_of(10**8)
     await driver.run(input_of(Turn((("append", 0),) * 5)))

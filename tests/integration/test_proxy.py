@@ -15,10 +15,20 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from graph.adapters.memory import MemoryQueue
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.postgres.queries import queries
+from graph.adapters.postgres.rows import row_params
 from graph.errors import Unavailable
 from graph.runtime.engine import Runtime
-from graph.runtime.models import NewRun, RunStatus, StepJob, Thread, ThreadStatus
+from graph.runtime.models import (
+    NO_ROWS,
+    Claim,
+    NewRun,
+    RunStatus,
+    StepJob,
+    Thread,
+    ThreadStatus,
+)
 from graph.runtime.step import step
+from tests.contracts.builders import claim_one
 from tests.fixtures.driver import OWNER, Loaded
 from tests.fixtures.tap import Tap
 
@@ -125,14 +135,34 @@ async def test_a_connection_that_dies_under_a_statement_is_unavailable_then_repl
     job = await new_run(store, "t")
     with psycopg.connect(direct_url) as blocker:
         blocker.execute("SELECT * FROM threads FOR UPDATE")
-        stuck = asyncio.create_task(store.claim(job, lease=10))
+        stuck = asyncio.create_task(claim_one(store, job, lease=10))
         await asyncio.sleep(0.2)
         blocker.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         )
         with pytest.raises(Unavailable, match="Postgres failed in claim"):
             await stuck
-    assert await store.claim(job, lease=10)
+    assert await claim_one(store, job, lease=10)
+
+
+async def test_a_primary_that_became_a_replica_is_unavailable_and_left(
+    direct_url: str,
+) -> None:
+    store = PostgresStore(direct_url)
+    job = await new_run(store, "t")
+    name = conninfo_to_dict(direct_url)["dbname"]
+    with psycopg.connect(direct_url, autocommit=True) as admin:
+        connection = await store.db.connection()
+        await connection.execute("SET default_transaction_read_only = on")  # as after a failover
+        with pytest.raises(Unavailable, match="takes no writes in claim"):
+            await claim_one(store, job, lease=10)
+        assert isinstance(await claim_one(store, job, lease=10), Claim)
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await store.close()
+    with pytest.raises(Unavailable, match="takes no writes"):
+        async with store.db.transaction() as beside:
+            await beside.all("put", {"thread_id": "x", "head": None, **row_params(NO_ROWS)})
+    await store.close()
 
 
 def test_no_statement_pins_a_proxied_session() -> None:

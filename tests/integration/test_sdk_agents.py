@@ -92,9 +92,15 @@ async def chat_calls_tools_streams_and_remembers_on_another_thread(client: Any) 
 async def research_reports_with_its_sources(client: Any) -> None:
     thread = await new_thread(client)
     asked = {"question": "How does a Fresnel lens bend the light of a lamp?"}
-    values = await waited(client, thread, "research", input=asked)
+    modes = ["messages-tuple", "values"]
+    stream = client.runs.stream(thread, "research", input=asked, stream_mode=modes)
+    parts = [part async for part in stream]
+    said = [p.data[0]["content"] for p in parts if p.event == "messages"]
+    values = (await client.threads.get_state(thread))["values"]
     assert "beam" in values["report"]
     assert "lens.md" in values["report"]
+    assert "".join(said) in values["report"]  # its text as it was written, and no decision
+    assert said
 
 
 async def research_asks_a_person_when_its_sources_conflict(client: Any) -> None:
@@ -129,6 +135,22 @@ async def triage_waits_for_a_person_and_sends_the_edited_answer(client: Any) -> 
     assert (values["outcome"], values["draft"]) == ("sent", "Call us now.")
 
 
+async def a_ceiling_is_put_to_a_person_who_raises_it(client: Any) -> None:
+    thread = await new_thread(client)
+    config = {"configurable": {"budget": {"model_calls": 1}}}
+    asked = say("What is 17 * (23 + 4)?")
+    values = await waited(client, thread, "chat", input=asked, config=config)
+    (question,) = values["__interrupt__"]
+    assert question["value"]["ceiling"] == {"model_calls": 1}
+    assert question["value"]["answer_with"] == {"raise_budget": {"model_calls": 2}}
+    resume = {"raise_budget": {"model_calls": 9}}
+    values = await waited(client, thread, "chat", command={"resume": resume})
+    assert "459" in values["messages"][-1]["content"]
+    (resumed, stopped) = await client.runs.list(thread)
+    assert stopped["usage"]["model_calls"] == 1
+    assert resumed["usage"]["model_calls"] >= 2
+
+
 async def test_every_agent_does_its_work_through_the_sdk(client: Any) -> None:
     await asyncio.gather(
         chat_calls_tools_streams_and_remembers_on_another_thread(client),
@@ -136,4 +158,5 @@ async def test_every_agent_does_its_work_through_the_sdk(client: Any) -> None:
         research_asks_a_person_when_its_sources_conflict(client),
         the_supervisors_team_answers(client),
         triage_waits_for_a_person_and_sends_the_edited_answer(client),
+        a_ceiling_is_put_to_a_person_who_raises_it(client),
     )

@@ -7,7 +7,7 @@ import functools
 import inspect
 import warnings
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,7 +30,7 @@ LATER = datetime.now(UTC) + timedelta(days=400)
 class Quiet:
     """A notify queue whose notices nobody receives."""
 
-    async def send(self, notices: Sequence[Notice], *, owner: str) -> None: ...
+    async def send(self, notice: Notice, *, owner: str, delay: float = 0.0) -> None: ...
 
 
 class Noting:
@@ -129,7 +129,7 @@ async def assistants(sdk: Any) -> None:
 
 async def threads(sdk: Any) -> None:
     thread_id = str(uuid4())
-    told = {"updates": [{"values": INPUT, "as_node": "__input__"}]}
+    told = {"updates": [{"values": INPUT, "as_node": "a"}]}
     for if_exists in ("raise", "do_nothing"):
         made = await sdk.threads.create(
             metadata={"n": 1},
@@ -183,7 +183,7 @@ async def states(sdk: Any) -> None:
         thread_id, values, checkpoint_id=past["checkpoint"]["checkpoint_id"]
     )
     assert (await sdk.threads.get_state(thread_id))["values"]["log"][-1] == "edited"
-    stream = sdk.threads.join_stream(thread_id, last_event_id="-1", stream_mode="lifecycle")
+    stream = await sdk.threads.join_stream(thread_id, last_event_id="-1", stream_mode="lifecycle")
     async for part in stream:
         assert part.event == "metadata"
         break
@@ -272,7 +272,7 @@ async def ends_of_runs(sdk: Any) -> None:
     ]
     await sdk.runs.cancel(thread_id, third["run_id"], wait=True, action="rollback")
     await sdk.runs.cancel_many(thread_id=thread_id, run_ids=[second["run_id"]], action="interrupt")
-    await sdk.runs.cancel_many(thread_id=thread_id, status="pending")
+    await sdk.runs.cancel_many(status="pending")
     (newest,) = await sdk.runs.list(
         thread_id, limit=1, offset=0, status="interrupted", select=["run_id", "status"]
     )

@@ -22,8 +22,6 @@ from tests.integration.test_streams import (
 
 __all__ = ["store"]  # for pytest
 
-CUT_EVERY = 4.0  # seconds
-
 
 @pytest.fixture(params=["open", "segments"])
 async def stack(
@@ -61,6 +59,13 @@ async def test_waiting_longer_than_one_answer_may_take(stack: Stack, node: Node)
     assert seen == {"values": ticked, "alone": ticked, "runs": 1}
 
 
+async def test_a_wait_that_is_cut_off_where_its_line_ends(store: PostgresStore, node: Node) -> None:
+    async with following(store, stream_seconds=1.0) as stack:
+        offer(stack, ticking=ticking(4, 0.5))
+        seen = await node(node.sdk, stack.url, "cut")
+    assert seen == {"raised": True, "values": {"log": [f"tick {n}" for n in range(4)]}, "runs": 1}
+
+
 async def test_a_question_and_its_answer(stack: Stack, node: Node) -> None:
     seen = await node(node.sdk, stack.url, "approve")
 
@@ -92,6 +97,7 @@ class Cutting(Tap):
     Before an answer has begun it does not: the SDK raises that a server cannot be reached.
     """
 
+    every = 4.0  # seconds
     cuts = 0
     last = 0.0
 
@@ -103,7 +109,7 @@ class Cutting(Tap):
             return
         while data := await reader.read(65536):
             told = data.find(b"event: ")
-            cut = told >= 0 and time.monotonic() - self.last > CUT_EVERY
+            cut = told >= 0 and time.monotonic() - self.last > self.every
             writer.write(data[: (told + len(data)) // 2] if cut else data)
             await writer.drain()
             if cut:

@@ -162,6 +162,25 @@ async def test_a_strict_resume(stack: Stack) -> None:
         await stack.sdk.runs.create(thread_id, "asks", command=answer, strict_resume=True)
 
 
+async def test_a_strict_answer_that_comes_too_late_is_an_error_of_its_run_alone(
+    stack: Stack,
+) -> None:
+    thread_id = await stack.ran("asks")
+    [asked] = (await stack.sdk.threads.get_state(thread_id))["interrupts"]
+    answer: Any = {"command": {"resume": {asked["id"]: "yes"}}, "strict_resume": True}
+    first, late = [
+        await stack.sdk.runs.create(thread_id, "asks", **answer, after_seconds=seconds)
+        for seconds in (1, 0)
+    ]
+    assert (await stack.sdk.runs.join(thread_id, first["run_id"]))["log"][-1] == "c"
+    refused = await stack.sdk.runs.join(thread_id, late["run_id"])
+    assert refused["__error__"]["error"] == "Conflict"
+    assert (await stack.sdk.runs.get(thread_id, late["run_id"]))["status"] == "error"
+    thread = await stack.sdk.threads.get(thread_id)
+    assert (thread["status"], thread["error"]) == ("idle", None)
+    assert thread["values"] == {"log": ["x", "a", "answered yes", "c"]}
+
+
 async def test_runs_without_a_thread(stack: Stack) -> None:
     made: list[Any] = []
     run = await stack.sdk.runs.create(None, "steps", input=INPUT, on_run_created=made.append)

@@ -1,6 +1,7 @@
 """With keys nothing that a user said is found in the database; without, all of it is."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -12,10 +13,12 @@ from graph.adapters.sealing import NO_KEYS, Keys
 from graph.adapters.sealing.columns import TABLES
 from graph.adapters.store_config import store_config
 from graph.errors import Tampered
+from graph.runtime.crons import fire_crons
 from graph.runtime.step import step_all
 from tests.fixtures.canaries import CANARY, canaries, found_in, sing
 from tests.fixtures.keys import a_ring
 from tests.fixtures.service import Service, service
+from tests.integration.test_sdk_crons import TOMORROW
 from tests.unit.test_webhooks import Bell
 
 SEALED = {f"{name}.{column}" for name, table in TABLES.items() for column in table.columns}
@@ -91,7 +94,7 @@ async def test_a_thread_whose_key_is_missing_waits_and_the_others_of_its_batch_g
 ) -> None:
     asked = {"input": {"log": ["x"]}}
     async with Sealed(database_url, a_ring("k1")) as behind:
-        unread = await behind.thread()
+        unread, lost = [await behind.thread(metadata={"n": n}) for n in range(2)]
         await behind.run(unread, "steps", **asked)
         (job,) = [sent.job for sent in behind.queue.sent]
     async with Sealed(database_url, a_ring("k2")) as behind:
@@ -110,11 +113,25 @@ async def test_a_thread_whose_key_is_missing_waits_and_the_others_of_its_batch_g
         assert again.job == replace(job, redelivered=True)
         for path in ("", "/state", "/history", "/runs"):
             await behind.call("GET", f"/threads/{unread}{path}", status=503)
+        await behind.call("DELETE", f"/threads/{lost}", status=204)
     async with Sealed(database_url, a_ring("k2", "k1")) as behind:
         await behind.queue.send(job, owner="default")
         await behind.work()
         state = await behind.call("GET", f"/threads/{unread}/state")
         assert state["values"] == {"log": ["x", "a", "b", "c"]}
+
+
+async def test_crons_whose_key_is_missing_hold_up_no_others(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {"assistant_id": "steps", "schedule": "0 * * * *", "input": {"log": ["x"]}}
+    for day, key_id in enumerate(("lost", "k1")):
+        async with Sealed(database_url, a_ring(key_id)) as behind:
+            await behind.call("POST", "/runs/crons", asked)
+            now = TOMORROW + timedelta(days=day)
+            assert await fire_crons(behind.rt, limit=10, now=now) == 1
+    assert "a row of default is left out" in caplog.text
+    assert "is sealed with key 'lost'" in caplog.text
 
 
 def _wake(url: str, thread_id: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from langgraph_sdk import get_client
 
@@ -22,6 +23,7 @@ from infra.local.ledger import Ledger, start_of
 from infra.local.queues import Message, Redrive, Source
 from infra.local.sqs_server import sqs_server
 from infra.local.stack import Options, Stack
+from tests.fixtures.keys import listed
 
 COUNTER = Path(__file__).parents[1] / "fixtures" / "projects" / "counter" / "langgraph.json"
 BATON = Path(sys.executable).with_name("baton")
@@ -197,6 +199,24 @@ async def test_a_queue_that_is_not_there_is_one_clear_line(open_folder: Path) ->
             pass
 
     assert processes(open_folder) == []
+
+
+async def test_encryption_keys_that_are_none_are_one_clear_line(open_folder: Path) -> None:
+    with pytest.raises(CannotStart, match="ENCRYPTION_KEYS: key k1 is not base64"):
+        async with stack_on(open_folder, environ={**ENVIRON, "ENCRYPTION_KEYS": "k1:??"}):
+            pass
+
+    assert processes(open_folder) == []
+
+
+async def test_what_a_stack_seals_it_runs_and_reads(open_folder: Path) -> None:
+    environ = {**ENVIRON, "ENCRYPTION_KEYS": listed("k1")}
+    async with stack_on(open_folder, environ=environ) as stack:
+        _, values = await count_to_three(stack.url)
+        with psycopg.connect(stack.database_url) as connection:
+            bodies = connection.execute("SELECT substring(body from 3 for 3) FROM checkpoints")
+            assert set(bodies) == {(b"\x02k1",)}
+    assert values["counted"] == [0, 2, 4]
 
 
 async def test_a_database_that_is_not_there_is_one_clear_line(open_folder: Path) -> None:

@@ -1,77 +1,23 @@
-"""The `auth` of a project: LangGraph's handlers, as users write them."""
+"""The `auth` of a project: who gets in, and what each finds."""
 
-from copy import deepcopy
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx
-import orjson
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
-from langgraph_sdk import Auth
 
-from functions.api.access.callers import Caller, User
-from functions.api.access.permission import permitted
 from functions.api.access.project_auth import ProjectAuth
-from functions.api.request.limits import StrictJson
-from graph.adapters.registry import Registry
+from tests.fixtures.auth import as_user, documented, guarded, thread_of
 from tests.fixtures.graphs import Log
 from tests.fixtures.service import Service, service
 
 INPUT: dict[str, Any] = {"log": []}
 
 
-def a_body(said: Any) -> Any:
-    """What a server hands over of a body."""
-    text = b"" if said is None else orjson.dumps(said)
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": text, "more_body": False}
-
-    return receive
-
-
-def documented() -> Auth:
-    """As LangGraph's documentation has it: everybody sees what they made."""
-    auth = Auth()
-
-    @auth.authenticate
-    async def authenticate(authorization: str | None) -> Any:
-        scheme, _, name = (authorization or "").partition(" ")
-        if scheme != "Bearer" or not name:
-            raise Auth.exceptions.HTTPException(401, "who are you?", {"X-Hint": "Bearer"})
-        return {"identity": name, "permissions": ["read"], "org": "acme", "token": b"t"}
-
-    @auth.on
-    async def own(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
-        metadata = value.setdefault("metadata", {})
-        metadata["owner"] = ctx.user.identity
-        return {"owner": ctx.user.identity}
-
-    return auth
-
-
-def guarded(auth: Auth | Any, *, claim: str = "org", **more: Any) -> Service:
-    """Rows are the organisation's, so that only filters part its users."""
-    own = ProjectAuth(lambda: auth, claim=claim)
-    return service(identify=own.identify, permit=own.permit, **more)
-
-
-def as_user(name: str) -> dict[str, Any]:
-    return {"headers": {"Authorization": f"Bearer {name}"}}
-
-
 @pytest.fixture
 def api() -> Service:
     return guarded(documented())
-
-
-async def thread_of(api: Service, name: str, **body: Any) -> str:
-    made: str = (await api.call("POST", "/threads", body, **as_user(name)))["thread_id"]
-    return made
 
 
 async def test_nobody_gets_in_without_a_name(api: Service) -> None:
@@ -114,80 +60,6 @@ async def test_searches_show_each_their_own(api: Service) -> None:
             found = await api.call("POST", "/threads/search", body, **as_user(name))
             assert [thread["thread_id"] for thread in found] == [thread_id]
             assert await api.call("POST", "/threads/count", body, **as_user(name)) == 1
-
-
-def only(filters: Any) -> Auth:
-    """Users by name, and one filter for all that is not made."""
-    auth = Auth()
-
-    @auth.authenticate
-    async def authenticate(authorization: str) -> str:
-        return authorization.removeprefix("Bearer ")
-
-    @auth.on.threads
-    async def see(ctx: Any, value: Any) -> Any:
-        return filters(ctx) if callable(filters) else filters
-
-    return auth
-
-
-async def test_a_search_for_what_is_hidden_finds_nothing() -> None:
-    api = guarded(only(lambda ctx: {"owner": ctx.user.identity}), claim="")
-    await thread_of(api, "ann")
-    asked = {"metadata": {"owner": "bob"}}
-    answer = await api.http.post("/threads/search", json=asked, **as_user("ann"))
-    assert (answer.json(), answer.headers["x-pagination-total"]) == ([], "0")
-    assert await api.call("POST", "/threads/count", asked, **as_user("ann")) == 0
-
-
-@pytest.mark.parametrize(
-    ("filters", "metadata", "visible"),
-    [
-        ({"team": "red"}, {"team": "red"}, True),
-        ({"team": "red"}, {"team": "blue"}, False),
-        ({"team": {"$eq": "red"}}, {"team": "red"}, True),
-        ({"team": {"$eq": "red"}}, {}, False),
-        ({"members": {"$contains": "ann"}}, {"members": ["bob", "ann"]}, True),
-        ({"members": {"$contains": ["ann", "bob"]}}, {"members": ["ann"]}, False),
-        ({"members": {"$contains": ["ann", "bob"]}}, {"members": ["bob", "x", "ann"]}, True),
-        ({"team": "red", "members": {"$contains": "ann"}}, {"team": "red"}, False),
-        (None, {}, True),
-        (True, {}, True),
-    ],
-)
-async def test_filters(filters: Any, metadata: dict[str, Any], visible: bool) -> None:
-    asked: list[Any] = []  # while a thread is made, nothing is filtered
-    api = guarded(only(lambda ctx: filters if asked else None), claim="")
-    thread_id = await thread_of(api, "ann", metadata=metadata)
-    asked.append(filters)
-
-    got = await api.http.get(f"/threads/{thread_id}", **as_user("ann"))
-    found = await api.call("POST", "/threads/search", {}, **as_user("ann"))
-
-    assert got.status_code == (200 if visible else 404)
-    assert len(found) == visible
-
-
-@pytest.mark.parametrize("filters", [{"a": {"$gt": 1}}, {"$or": []}, "owner", 7])
-async def test_a_filter_that_is_none_lets_nobody_through(filters: Any) -> None:
-    api = guarded(only(lambda ctx: filters), claim="")
-    for method, path in (("POST", "/threads"), ("POST", "/threads/search")):
-        refused = await api.http.request(method, path, json={}, **as_user("ann"))
-        assert refused.status_code == 500
-        assert list(refused.json()) == ["detail"]
-
-
-async def test_a_filter_stamps_what_is_made_over_what_the_client_says() -> None:
-    api = guarded(
-        only(lambda ctx: {"owner": ctx.user.identity, "members": {"$contains": "ann"}}), claim=""
-    )
-    thread_id = await thread_of(api, "ann", metadata={"owner": "bob", "members": ["x"]})
-    thread = await api.call("GET", f"/threads/{thread_id}", **as_user("ann"))
-    assert thread["metadata"] == {"owner": "ann", "members": ["x", "ann"]}
-    changed = await api.call(
-        "PATCH", f"/threads/{thread_id}", {"metadata": {"owner": "bob"}}, **as_user("ann")
-    )
-    assert changed["metadata"]["owner"] == "ann"
 
 
 async def test_threads_that_runs_make_are_their_makers(api: Service) -> None:
@@ -252,52 +124,6 @@ async def test_without_auth_nobody_can_pretend_to_be_somebody() -> None:
     assert run["kwargs"]["config"]["configurable"] == {"mine": 2}
 
 
-async def test_the_most_specific_handler_is_asked_and_may_change_the_value() -> None:
-    auth = only(None)
-    asked: list[tuple[str, str, Any]] = []
-
-    @auth.on
-    async def deny(ctx: Any, value: Any) -> bool:
-        return False
-
-    @auth.on.threads.create
-    async def create(ctx: Auth.types.AuthContext, value: Any) -> None:
-        asked.append((ctx.resource, ctx.action, deepcopy(value)))
-        value["metadata"]["by"] = "create"
-
-    @auth.on.threads.create_run
-    async def create_run(ctx: Any, value: Any) -> None:
-        asked.append((ctx.resource, ctx.action, value["thread_id"]))
-        value["kwargs"]["config"] = {"tags": ["seen"]}
-
-    api = guarded(auth, claim="")
-    thread_id = await thread_of(api, "ann")
-    body = {"assistant_id": "steps", "input": INPUT}
-    run = await api.call("POST", f"/threads/{thread_id}/runs", body, **as_user("ann"))
-
-    thread = await api.call("GET", f"/threads/{thread_id}", **as_user("ann"))
-    assert thread["metadata"]["by"] == "create"
-    assert run["kwargs"]["config"]["tags"] == ["seen"]
-    assert asked[0] == ("threads", "create", {"metadata": {}})
-    assert asked[1] == ("threads", "create_run", UUID(thread_id))
-    refused = await api.call("POST", "/assistants/search", {}, status=403, **as_user("ann"))
-    assert refused == {"detail": "you may not search assistants"}
-
-
-async def test_a_handlers_own_refusals_keep_their_status() -> None:
-    for raised, status, detail in (
-        (Auth.exceptions.HTTPException(418, "tea"), 418, "tea"),
-        (AssertionError("no"), 403, "no"),
-    ):
-
-        def refuse(ctx: Any, error: Exception = raised) -> None:
-            raise error
-
-        api = guarded(only(refuse), claim="")
-        refused = await api.call("POST", "/threads", {}, status=status, **as_user("ann"))
-        assert refused == {"detail": detail}
-
-
 async def test_bulk_edits_touch_ones_own_threads_only(api: Service) -> None:
     mine, other = await thread_of(api, "ann"), await thread_of(api, "bob")
     body = {"thread_ids": [mine, other]}
@@ -359,199 +185,3 @@ async def test_deleting_an_assistants_threads_needs_a_free_hand_on_threads(api: 
     refused = await api.call("DELETE", f"{at}?delete_threads=true", status=403, **as_user("ann"))
     assert "threads" in refused["detail"]
     await api.call("DELETE", at, status=204, **as_user("ann"))
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "read"),
-    [
-        ("PUT", "/store/items", {"namespace": ["n"], "key": "k", "value": {}}, "namespace"),
-        ("DELETE", "/store/items", {"namespace": ["n"], "key": "k"}, "namespace"),
-        ("POST", "/store/items/search", {"namespace_prefix": ["n"]}, "namespace_prefix"),
-        ("POST", "/store/namespaces", {"prefix": ["n"]}, "prefix"),
-        ("GET", "/store/items?namespace=n&key=k", None, "namespace"),
-    ],
-)
-async def test_the_store_is_asked_with_the_namespace_that_a_handler_leaves(
-    method: str, path: str, body: Any, read: str
-) -> None:
-    auth = only(None)
-    seen: list[Any] = []
-
-    @auth.on.store
-    async def scope(ctx: Any, value: Any) -> None:
-        seen.append(value["namespace"])
-        value["namespace"] = (ctx.user.identity, *value["namespace"])
-
-    api = guarded(auth, claim="")
-    url = httpx.URL(path)
-    request = StrictJson(
-        {
-            "type": "http",
-            "method": method,
-            "path": url.path,
-            "query_string": url.query,
-            "headers": [],
-            "path_params": {},
-            "app": api.app,
-            "route": SimpleNamespace(path=url.path),
-            "state": {"caller": Caller("ann", User({"identity": "ann"}))},
-        },
-        a_body(body),
-    )
-    await permitted(request)
-
-    assert seen == [("n",)]
-    if body is None:
-        assert dict(request.query_params) == {"key": "k", "namespace": "ann.n"}
-    else:
-        assert (await request.json())[read] == ["ann", "n"]
-
-
-async def test_a_label_with_a_dot_cannot_lead_elsewhere() -> None:
-    auth = only(None)
-
-    @auth.on.store
-    async def scope(ctx: Any, value: Any) -> None:
-        value["namespace"] = (ctx.user.identity,)
-
-    api = guarded(auth, claim="")
-    answer = await api.http.get("/store/items?namespace=n&key=k", **as_user("ann.bob"))
-    assert (answer.status_code, "dot" in answer.json()["detail"]) == (422, True)
-
-
-async def test_a_route_without_a_rule_is_closed_to_handlers(
-    api: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("functions.api.access.permission.RULES", {})
-    await api.call("POST", "/threads", {}, status=403, **as_user("ann"))
-    assert "POST /threads" in caplog.text
-
-
-class Object:
-    """A user as an object."""
-
-    identity = "ann"
-    permissions = ("write",)
-    is_authenticated = True
-
-
-@pytest.mark.parametrize(
-    ("found", "status", "owner"),
-    [
-        ("ann", 200, "ann"),
-        ({"identity": "ann"}, 200, "ann"),
-        (Object(), 200, "ann"),
-        ({"identity": "ann", "is_authenticated": False}, 401, None),
-        ({"identity": ""}, 403, None),
-        ({"identity": "a\nb"}, 403, None),
-        ({"name": "ann"}, 500, None),
-        (None, 500, None),
-        (7, 500, None),
-    ],
-)
-async def test_what_authenticate_may_return(found: Any, status: int, owner: str | None) -> None:
-    auth = Auth()
-    auth.authenticate(lambda: found)
-    api = guarded(auth, claim="")
-    answer = await api.http.post("/threads", json={})
-    assert answer.status_code == status, answer.text
-    if owner:
-        thread = await api.rt.store.get_thread(answer.json()["thread_id"], owner)
-        assert thread.owner == owner
-
-
-async def test_a_claim_can_own_the_rows_and_is_missed_when_it_is_missing() -> None:
-    api = guarded(documented(), claim="org")
-    thread_id = await thread_of(api, "ann")
-    assert (await api.rt.store.get_thread(thread_id, "acme")).metadata["owner"] == "ann"
-    refused = await guarded(documented(), claim="tenant").http.post(
-        "/threads", json={}, **as_user("ann")
-    )
-    assert refused.status_code == 403
-    assert "tenant" in refused.json()["detail"]
-
-
-async def test_authenticate_is_given_what_it_asks_for_by_name() -> None:
-    seen: dict[str, Any] = {}
-    auth = Auth()
-
-    @auth.authenticate
-    async def authenticate(
-        request: Any,
-        headers: Any,
-        authorization: str,
-        method: str,
-        path: str,
-        path_params: dict[str, str],
-        query_params: dict[str, str],
-        body: Any,
-        scopes: list[str],
-        spare: int = 5,
-    ) -> str:
-        seen.update(locals())
-        return "ann"
-
-    api = guarded(auth, claim="")
-    thread_id = await api.thread()
-    answer = await api.http.patch(
-        f"/threads/{thread_id}?a=1",
-        json={"metadata": {"x": 1}},
-        headers={"Authorization": "Basic x", "X-Key": "k"},
-    )
-
-    assert answer.json()["metadata"] == {"x": 1}  # the body was read twice
-    assert (seen["method"], seen["path"]) == ("PATCH", f"/threads/{thread_id}")
-    assert seen["path_params"] == {"thread_id": thread_id}
-    assert (seen["query_params"], seen["body"]) == ({"a": "1"}, {"metadata": {"x": 1}})
-    assert seen["authorization"] == "Basic x"
-    assert (seen["headers"]["x-key"], seen["headers"][b"x-key"]) == ("k", b"k")
-    assert seen["headers"].get("absent") is None
-    assert seen["request"].url.path == seen["path"]
-
-
-async def test_an_unknown_parameter_lets_nobody_in() -> None:
-    auth = Auth()
-
-    @auth.authenticate
-    async def authenticate(password: str) -> str:
-        return "ann"
-
-    refused = await guarded(auth).http.post("/threads", json={})
-    assert refused.status_code == 500
-    assert "password" not in refused.text
-
-
-BROKEN = {
-    "raises": "1 / 0",
-    "names_nothing": "x = 1",
-    "is_no_auth": "auth = 7",
-    "asks_nobody": "from langgraph_sdk import Auth\nauth = Auth()",
-}
-
-
-@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
-async def test_a_broken_module_refuses_everything_and_says_why_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
-) -> None:
-    (tmp_path / f"auth_{uuid4().hex}.py").write_text(text)
-    (file,) = tmp_path.glob("*.py")
-    config = f'{{"graphs": {{"g": "./g.py:g"}}, "auth": {{"path": "./{file.name}:auth"}}}}'
-    (tmp_path / "langgraph.json").write_text(config)
-    own = ProjectAuth(Registry(tmp_path / "langgraph.json").auth)
-    api = service(identify=own.identify, permit=own.permit)
-
-    refused: httpx.Response = await api.http.post("/threads", json={})
-
-    assert refused.status_code == 500
-    assert refused.json() == {"detail": "the server cannot tell who asks: its log says why"}
-    assert "auth" in caplog.text
-    assert (await api.http.get("/ok")).status_code == 200
-
-
-@pytest.mark.parametrize("auth", ["{}", '"./auth.py:auth"', '{"path": "auth"}', "false"])
-async def test_an_auth_that_is_misspelt_is_no_way_in(tmp_path: Path, auth: str) -> None:
-    (tmp_path / "langgraph.json").write_text(f'{{"graphs": {{"g": "./g.py:g"}}, "auth": {auth}}}')
-    registry = Registry(tmp_path / "langgraph.json")
-    assert registry.has_auth
-    own = ProjectAuth(registry.auth)
-    assert (await service(identify=own.identify).http.post("/threads", json={})).status_code == 500

@@ -17,6 +17,7 @@ from graph.adapters.auth_config import Cache, Security, auth_config
 from graph.adapters.memory import MemoryStore
 from graph.adapters.registry import Registry
 from graph.errors import BadProject
+from infra.local import check
 from tests.fixtures.service import service
 
 PATH = {"path": "./auth.py:auth"}
@@ -172,3 +173,16 @@ def test_studios_users_are_not_let_in_and_who_asks_for_it_is_told(
     auth = {"disable_studio_auth": said} if isinstance(said, bool) else {}
     access_of(settings(says(project, **auth)), MemoryStore())
     assert ("disable_studio_auth is false" in caplog.text) == warns
+
+
+@pytest.mark.parametrize(
+    ("auth", "why"), [({"cahce": {}}, "auth.cahce"), ({"path": "./no.py:auth"}, "no file")]
+)
+def test_baton_dev_says_what_is_wrong_before_it_starts(
+    project: Path, auth: dict[str, Any], why: str
+) -> None:
+    (project / "g.py").write_text("def g():\n    return None\n")
+    asked = {"config": str(says(project) / "langgraph.json")}
+    assert check.handler(asked, None) == {"graphs": ["g"]}
+    says(project, **auth)
+    assert why in check.handler(asked, None)["problem"]

@@ -83,3 +83,13 @@ async def test_who_may_not_make_runs_may_not_make_crons() -> None:
     assert "create_run" in refused["detail"]
     await api.call("POST", "/runs/crons", CRON, **as_user("ann"))
     assert await api.call("POST", "/runs/crons/count", {}, **as_user("bob")) == 1
+
+
+async def test_a_cron_needs_a_thread_that_its_maker_could_run_on() -> None:
+    api = guarded(by_owner_of_threads())
+    ann, bob = as_user("ann"), as_user("bob")
+    thread_id = (await api.call("POST", "/threads", {}, **ann))["thread_id"]
+    path = f"/threads/{thread_id}/runs/crons"
+    await api.call("POST", path, CRON, status=404, **bob)
+    made = await api.call("POST", path, CRON, **ann)
+    assert made["metadata"] == {"kind": "cron"}

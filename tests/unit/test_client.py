@@ -34,6 +34,30 @@ def test_importing_the_agent_or_the_model_layer_does_not_load_the_sdk() -> None:
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
+def test_the_sdk_is_loaded_beside_the_event_loop() -> None:
+    code = """
+import asyncio, sys, threading
+from graph.llm.client import count_tokens
+
+threads = set()
+
+class Looking:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("anthropic"):
+            here = threading.current_thread()
+            threads.add("main" if here is threading.main_thread() else "its own")
+
+sys.meta_path.insert(0, Looking())
+asyncio.run(count_tokens(messages=[{"role": "user", "content": "Hello"}]))
+print(threads)
+"""
+    env = {**os.environ, "ANTHROPIC_BASE_URL": "http://127.0.0.1:1", "ANTHROPIC_API_KEY": "none"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "{'its own'}", done.stderr
+
+
 async def test_the_environment_chooses_the_model(
     offline: MessagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infra.cost.bill import ALARMS, STREAM_ALARMS, Bill, Workload, bills, price_list
+from infra.cost.amounts import Bill, Workload, price_list
+from infra.cost.bill import ALARMS, STREAM_ALARMS, bills
 from infra.local.cli import main
 from tests.unit.test_template import MONITORING
 
@@ -122,6 +123,34 @@ def test_the_alternatives_cost_what_was_found(name: str, low: int, high: int) ->
     assert high - 1 < other.high <= high
 
 
+def test_the_alternatives_by_hand() -> None:
+    durable = bill("Lambda durable functions", Workload(MILLION))
+    assert {one.what: str(one.usd.quantize(CENT)) for one in durable.lines} == {
+        "durable operations": "9.60",  # (1e6 steps + 2e5 runs) x 0.000008
+        "data written": "2.50",  # 1e6 x 10 KB = 10 GB x 0.25
+        "Lambda, machinery": "0.40",  # 1e6 x 0.06 s x 0.5 GB x 0.0000133334
+        "Lambda, invocations": "0.04",  # 2e5 x 0.0000002
+        "steps: Lambda, waiting for models": "0.00",
+        "requests: API Gateway": "0.70",  # 2e5 x 0.0000035
+    }
+    assert durable.total.quantize(CENT) == Decimal("13.24")
+    steps = bill("Step Functions, Standard", Workload(MILLION))
+    assert dollars(steps, "state transitions") == Decimal("50.00")  # 2e6 x 0.000025
+    assert steps.total.quantize(CENT) == Decimal("50.60")  # + 0.40 machinery + 0.20 invocations
+
+
+def test_a_hosted_runtime_is_paid_for_its_sessions_by_hand() -> None:
+    hosted = bill("Bedrock AgentCore Runtime, without a database", Workload(MILLION, Decimal(5)))
+    low = {one.what: str(one.usd.quantize(CENT)) for one in hosted.lines}
+    assert low == {
+        "processor, while it works": "1.49",  # 1e6 x 0.06 s = 16.7 h x 0.0895
+        "memory, as sessions last": "6.64",  # 1e6 x 5.06 s = 1405.6 h x 0.5 GB x 0.00945
+        "state in AgentCore Memory": "0.00",
+    }
+    # idle: 2e5 runs x 900 s = 50,000 h x 0.5 GB x 0.00945 = 236.25; an event a step: 250
+    assert (hosted.high - hosted.total).quantize(CENT) == Decimal("486.25")
+
+
 def test_a_hosted_server_is_paid_by_the_run_and_for_being_there() -> None:
     hosted = bill("LangSmith Deployment", Workload(MILLION, model_seconds=Decimal(5)))
     assert dollars(hosted, "agent runs") == Decimal("1000.00")
@@ -156,7 +185,8 @@ def test_every_price_says_what_it_is_for_and_where_it_was_read() -> None:
 
 
 def test_every_price_in_the_list_is_used() -> None:
-    code = (Path(__file__).parents[2] / "infra" / "cost" / "bill.py").read_text()
+    folder = Path(__file__).parents[2] / "infra" / "cost"
+    code = "".join(file.read_text() for file in folder.glob("*.py"))
     assert [name for name in price_list()["prices"] if f'"{name}"' not in code] == []
 
 

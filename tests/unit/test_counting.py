@@ -20,7 +20,7 @@ from pydantic import Field
 
 from graph.budgets import Account, Stopped, check_tool, within
 from graph.ceilings import Budget
-from graph.counting import Counting
+from graph.counting import Counting, counting
 from graph.llm.chat import Claude
 from graph.runtime.models import RunStatus
 from graph.usage import NOTHING, Totals, noting
@@ -215,6 +215,32 @@ async def test_a_model_that_takes_text_and_tells_no_usage_is_counted() -> None:
 
     run = await Driver(for_ever(say)).run(GIVEN, **asking(model_calls=2))
     assert (run.status, run.spent) == (RunStatus.INTERRUPTED, Totals(calls=2))
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({}, (0, 0, 0)),
+        ({"output_tokens": 5}, (0, 5, 0)),
+        ({"input_tokens": None, "output_tokens": "many"}, (0, 0, 0)),
+        ({"input_tokens": 3, "input_token_details": {"cache_read": 9}}, (3, 0, 9)),
+        ({"input_tokens": -1, "output_tokens": 2.0, "input_token_details": None}, (0, 2, 0)),
+    ],
+)
+async def test_a_model_that_tells_half_or_nonsense_ends_no_step(
+    usage: dict[str, Any], tokens: tuple[int, int, int]
+) -> None:
+    class Odd(Other):
+        """Tells its usage as it likes."""
+
+        def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+            said = AIMessage.model_construct(content="Hm.", usage_metadata=usage)
+            return ChatResult(generations=[ChatGeneration.model_construct(message=said)])
+
+    with noting() as rows, counting():
+        await Odd().ainvoke("Hello")
+    (row,) = rows
+    assert (row.input_tokens, row.output_tokens, row.cached_tokens) == tokens
 
 
 async def test_what_the_model_layer_counts_is_not_counted_twice(offline: MessagesServer) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.account import without_resources
-from tests.e2e.localstack import LACKING, with_simpler_alarms
+from tests.e2e.localstack import LACKING, with_simpler_alarms, without_streamed_answers
 from tests.e2e.ministack import without_deployments
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -45,6 +45,17 @@ def test_ministack_gets_a_websocket_api_without_what_it_lacks(tmp_path: Path) ->
     assert {"  Deployment:", "  FrameResponse:", "      DeploymentId: !Ref Deployment"} <= {*gone}
     assert len(gone) < 12
     assert (INFRA / "websocket.yaml").read_text() == whole
+
+
+def test_localstack_gets_a_template_without_streamed_answers(tmp_path: Path) -> None:
+    staged, template = tmp_path / "template.yaml", INFRA.parent / "template.yaml"
+    staged.symlink_to(template)
+    without_streamed_answers(tmp_path)
+    before, left = template.read_text().splitlines(), staged.read_text().splitlines()
+
+    gone = {line.strip() for line in before if line not in left}
+    assert gone == {"ResponseTransferMode: RESPONSE_STREAM", "TimeoutInMillis: 900000"}
+    assert left == [line for line in before if line.strip() not in gone]
 
 
 def test_localstack_gets_simpler_alarms(tmp_path: Path) -> None:

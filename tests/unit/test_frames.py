@@ -18,7 +18,9 @@ from langchain_core.messages import (
 
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.frames import freeze, split, thaw
+from graph.runtime.lists import PART, Log, cut, parts
 from graph.runtime.marks import Marks
+from graph.runtime.models import ItemRow
 
 SERDE = strict_serializer()
 CALL = {"name": "look", "args": {"at": [1, 2.5]}, "id": "c1", "type": "tool_call"}
@@ -48,15 +50,24 @@ class Unknown:
     number: int
 
 
+class Incomparable:
+    """As an array of numpy, where a list of them is compared."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth of it is ambiguous")
+
+
 @pytest.mark.parametrize("items", [MESSAGES, OTHERS, [*MESSAGES, *OTHERS], []])
 def test_items_come_back_as_the_serializer_would_give_them(items: list[Any]) -> None:
     data, _ = freeze(items, SERDE)
     wanted = [SERDE.loads_typed(SERDE.dumps_typed(item)) for item in items]
-    assert repr(thaw(data, len(items), SERDE)) == repr(wanted)
+    assert repr(thaw([data], len(items), SERDE)) == repr(wanted)
 
 
 def test_messages_come_back_equal_and_can_be_changed() -> None:
-    found = thaw(freeze(MESSAGES, SERDE)[0], len(MESSAGES), SERDE)
+    found = thaw([freeze(MESSAGES, SERDE)[0]], len(MESSAGES), SERDE)
     assert found == MESSAGES
     assert [m.model_dump() for m in found] == [m.model_dump() for m in MESSAGES]
     found[0].name = "bob"
@@ -68,7 +79,7 @@ def test_messages_come_back_equal_and_can_be_changed() -> None:
 def test_frames_stand_one_after_the_other_however_many_there_are(count: int) -> None:
     items: list[Any] = [HumanMessage(str(n)) for n in range(count)]
     data, exact = freeze(items, SERDE)
-    frames = split(data, count)
+    frames = split([data], count)
     assert exact
     assert len(frames) == count
     assert b"".join(frames) == data
@@ -85,15 +96,15 @@ def test_only_what_comes_back_as_it_was_is_called_exact() -> None:
 
 
 def test_no_class_is_built_that_is_not_known() -> None:
-    (built,) = thaw(freeze([Unknown(7)], SERDE)[0], 1, SERDE)
+    (built,) = thaw([freeze([Unknown(7)], SERDE)[0]], 1, SERDE)
     assert not isinstance(built, Unknown)
     evil = ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb(("os", "system", "true"))))
     crafted = ormsgpack.packb([0, "msgpack", evil])
-    assert thaw(crafted, 1, SERDE) == ["true"]
+    assert thaw([crafted], 1, SERDE) == ["true"]
     with pytest.raises(KeyError):
-        thaw(ormsgpack.packb([99, {}, {}]), 1, SERDE)
+        thaw([ormsgpack.packb([99, {}, {}])], 1, SERDE)
     with pytest.raises(NotImplementedError):
-        thaw(ormsgpack.packb([0, "pickle", b"cos\nsystem\n."]), 1, SERDE)
+        thaw([ormsgpack.packb([0, "pickle", b"cos\nsystem\n."])], 1, SERDE)
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
@@ -104,7 +115,11 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "a field of its own": lambda m: setattr(m, "extra_field", 1),
     "another dict": lambda m: setattr(m, "response_metadata", {"x": 1}),
     "a field taken away": lambda m: m.__dict__.pop("name"),
-    "something that cannot be compared": lambda m: m.response_metadata.update(x=(1, 2)),
+    "an equal dict of other types": lambda m: setattr(
+        m, "additional_kwargs", {"a": {"b": [1, 1.0, True]}}
+    ),
+    "something that refuses to be compared": lambda m: setattr(m, "name", Incomparable()),
+    "something that cannot be packed": lambda m: m.response_metadata.update(x=(1, 2)),
 }
 
 
@@ -136,5 +151,29 @@ def test_marks_of_more_messages_are_those_of_all() -> None:
 
 
 def test_what_is_not_known_is_not_marked() -> None:
-    for item in OTHERS:
+    zero = HumanMessage("0 is equal to False", id="1")
+    zero.__dict__["number"] = 0
+    for item in [*OTHERS, zero]:
         assert Marks.of([item]) is None
+
+
+def test_what_was_looked_over_is_handed_out_once() -> None:
+    items: list[Any] = [message.model_copy(deep=True) for message in MESSAGES]
+    log = Log(((1, 0, len(items)),), (freeze(items, SERDE)[0],), items, Marks.of(items))
+    log.look_over()
+    assert log.read(SERDE)[0] is items[0]
+    items[0].content = "changed by the node"
+    assert log.read(SERDE) == MESSAGES
+    log.look_over()
+    assert log.read(SERDE) == MESSAGES
+
+
+def test_a_large_row_is_stored_in_parts_and_a_small_one_as_it_is() -> None:
+    items: list[Any] = [HumanMessage("x" * 1000, id=str(n)) for n in range(3 * PART + 1)]
+    row = ItemRow(7, 5, len(items), freeze(items, SERDE)[0])
+    stored = parts(row)
+    assert [(part.start, part.count) for part in stored] == [(5, 64), (69, 64), (133, 64), (197, 1)]
+    assert thaw(cut((7, 5, row.stop), stored), row.count, SERDE) == items
+    assert thaw(cut((7, 68, 70), stored), 2, SERDE) == items[63:65]
+    (some,) = parts(ItemRow(7, 5, 2, freeze(items[:2], SERDE)[0]))
+    assert (some.start, some.count) == (5, 2)

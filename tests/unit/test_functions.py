@@ -22,6 +22,7 @@ from infra.local.events import sqs_event
 from infra.local.queues import Message
 from infra.local.worker import Context
 from tests.fixtures.driver import Driver
+from tests.fixtures.keys import a_ring, entry, listed
 
 REQUIRED = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "QUEUE_URL": "unix:///none"}
 
@@ -108,7 +109,22 @@ def test_an_incomplete_environment_names_all_that_is_wrong(
         assert name in str(raised.value)
 
 
-AWS = ("boto3", "botocore.client")
+@pytest.mark.usefixtures("environment")
+def test_encryption_keys_seal_and_bad_ones_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, why in (("k1:AAAA", "has 3 bytes"), (f"{entry('a')},{entry('a')}", "is there twice")):
+        monkeypatch.setenv("ENCRYPTION_KEYS", said)
+        settings_module.settings.cache_clear()
+        with pytest.raises(BadProject, match=f"ENCRYPTION_KEYS: .*{why}"):
+            wiring.store()
+    monkeypatch.setenv("ENCRYPTION_KEYS", listed("new", "old"))
+    settings_module.settings.cache_clear()
+    try:
+        assert wiring.store().db.another().seals.cipher.keys == a_ring("new", "old")
+    finally:
+        wiring.store.cache_clear()
+
+
+AWS = ("boto3", "botocore.client", "cryptography")
 ENGINE = ("langgraph", "langchain_core")
 WEB = ("httpx", "a2a", "mcp", "jsonschema", "uvicorn")
 NEVER = (*AWS, "anthropic", "langgraph.store.postgres", "cryptography")
@@ -153,6 +169,16 @@ def test_a_function_tells_langgraph_to_build_known_types_only(start: str) -> Non
     code += "assert m.STRICT_MSGPACK_ENABLED"
     env = {k: v for k, v in os.environ.items() if k != "LANGGRAPH_STRICT_MSGPACK"}
     subprocess.run([sys.executable, "-c", code], env={**env, **REQUIRED}, check=True)
+
+
+@pytest.mark.parametrize("function", ["step", "api"])
+def test_garbage_is_not_looked_for_while_a_function_imports_and_is_after(function: str) -> None:
+    code = f"import gc; import functions.{function}.handler; "
+    code += "assert gc.isenabled(); print(sum(s['collections'] for s in gc.get_stats()))"
+    env = {**os.environ, **REQUIRED}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100  # some hundreds otherwise
 
 
 def test_migrate_is_told_of_the_embeddings_that_a_project_configures(

@@ -13,7 +13,7 @@ from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 
 from graph.agents import database
-from graph.iam import password_maker, token_maker, with_secret
+from graph.iam import password_maker, said_or_secret, token_maker, with_secret
 
 URL = "postgresql://baton@proxy.example:5432/baton"
 
@@ -64,6 +64,13 @@ async def test_the_agents_log_in_by_token_where_the_functions_do(
             await database.connect(url)
         thread.join()
     assert (b"X-Amz-Signature" in said[0]) == (iam == "true")
+
+
+def test_a_setting_is_a_text_or_the_secret_that_its_arn_names() -> None:
+    assert said_or_secret("k1:text") == "k1:text"
+    with mock_aws():
+        made = boto3.client("secretsmanager").create_secret(Name="keys", SecretString="k1:secret")
+        assert said_or_secret(made["ARN"]) == "k1:secret"
 
 
 def test_without_iam_and_without_a_secret_the_url_says_everything() -> None:

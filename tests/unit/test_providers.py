@@ -122,6 +122,36 @@ async def test_claude_platform_on_aws_is_asked_under_its_workspace(
     assert offline.received[-1]["cache_control"] == {"type": "ephemeral"}
 
 
+@pytest.mark.parametrize("key", ["local", None])
+async def test_claude_platform_on_aws_is_asked_by_key_or_by_the_functions_role(
+    offline: MessagesServer, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    def look(request: Request) -> None:
+        seen.append(dict(request.headers))
+
+    monkeypatch.setattr(offline, "next_fault", look)
+    for name, value in {
+        "BATON_MODEL_PROVIDER": "aws",
+        "ANTHROPIC_AWS_BASE_URL": offline.url,
+        "ANTHROPIC_AWS_WORKSPACE_ID": "wrkspc_1",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "role",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("ANTHROPIC_AWS_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("ANTHROPIC_AWS_API_KEY", key)
+    assert (await write()).text
+    (headers,) = seen
+    assert headers["anthropic-workspace-id"] == "wrkspc_1"
+    signed = "/eu-central-1/aws-external-anthropic/aws4_request"
+    assert (headers["authorization"] == "Bearer local") is (key is not None)
+    assert (signed in headers["authorization"]) is (key is None)
+
+
 async def test_any_base_url_is_asked_with_any_key(offline: MessagesServer) -> None:
     assert (await write()).text
     assert offline.received[-1]["cache_control"] == {"type": "ephemeral"}

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from graph.runtime.rendering import to_json
+from graph.runtime.rendering import error_json, to_json
 from tests.fixtures.service import service
 
 DEEP = 400
@@ -38,6 +38,18 @@ def test_an_integer_beyond_64_bits_becomes_a_float_and_the_rest_stays() -> None:
         "n": 2**64 - 1,
     }
     assert orjson.loads(to_json(10**400)) == str(10**400)
+
+
+class Odd:
+    def __str__(self) -> str:
+        return "odd \udfff"
+
+
+def test_half_a_character_is_a_question_mark_and_the_rest_stays() -> None:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    told = orjson.loads(to_json({"a\ud800": ["\ud83d\ude00", "\U0001f600", Odd()], "at": when}))
+    assert told == {"a?": ["??", "\U0001f600", "odd ?"], "at": "2026-01-01T00:00:00+00:00"}
+    assert error_json(ValueError("no \ud800")) == {"error": "ValueError", "message": "no ?"}
 
 
 def test_what_lies_too_deep_is_left_out() -> None:

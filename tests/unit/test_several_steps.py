@@ -3,20 +3,27 @@
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from langchain_core.runnables import RunnableLambda
 from langgraph.cache.memory import InMemoryCache
-from langgraph.constants import TAG_HIDDEN
 from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import CachePolicy, Send, interrupt
 
 from graph import RetryLater, effect_key
+from graph.budgets import check
+from graph.errors import Unavailable
+from graph.recording import Call, record
 from graph.runtime.checkpoints import Checkpoints, config_of
-from graph.runtime.models import RunStatus, StepJob, ThreadStatus
+from graph.runtime.codec import RECORD
+from graph.runtime.models import Claim, RunStatus, ThreadStatus
+from graph.usage import Spent, note
 from tests.fixtures.driver import OWNER, Driver, Loaded
 from tests.fixtures.lists_graph import WORDS, lists_graph
 from tests.unit.test_superstep_shapes import SHAPES, State, says
@@ -48,13 +55,6 @@ def cached() -> Any:
     return graph.compile(cache=InMemoryCache())
 
 
-def hidden() -> Any:
-    """A superstep that LangGraph does not tell of, between two that it does."""
-    graph = StateGraph(State).add_node("a", says("a")).add_node("b", says("b"))
-    graph.add_node("quiet", RunnableLambda(says("quiet")).with_config(tags=[TAG_HIDDEN]))
-    return graph.add_edge(START, "a").add_edge("a", "quiet").add_edge("quiet", "b").compile()
-
-
 def pushes() -> Any:
     """Every superstep but the last sends."""
     graph = StateGraph(State).add_node("one", lambda s: {"log": [str(s["n"])]})
@@ -81,7 +81,6 @@ def asks_late() -> Any:
 MORE_SHAPES = {
     **SHAPES,
     "cached": cached,
-    "hidden": hidden,
     "sent": pushes,
     "refuses late": refuses_late,
     "asks late": asks_late,
@@ -152,9 +151,9 @@ def counted(driver: Driver) -> list[str]:
     asked: list[str] = []
     claim, advance = driver.store.claim, driver.store.advance
 
-    async def counting_claim(job: StepJob, **kwargs: Any) -> Any:
+    async def counting_claim(*given: Any, **kwargs: Any) -> Any:
         asked.append("claim")
-        return await claim(job, **kwargs)
+        return await claim(*given, **kwargs)
 
     async def counting_advance(*given: Any, **kwargs: Any) -> Any:
         asked.append("advance")
@@ -308,7 +307,8 @@ async def test_breakpoints_stop_a_stream() -> None:
     driver = Driver(chain(says, "a", "b", "c", "d"), steps_per_invocation=MANY)
     stops = {"interrupt_before": ["c"], "interrupt_after": ["a"]}
     logs = []
-    for asked in ({"log": []}, None, None):
+    inputs: list[Any] = [{"log": []}, None, None]
+    for asked in inputs:
         run = await driver.run(asked, **stops)
         logs.append((run.status, (await driver.values())["log"]))
     assert logs == [
@@ -317,3 +317,78 @@ async def test_breakpoints_stop_a_stream() -> None:
         (RunStatus.SUCCESS, ["a", "b", "c", "d"]),
     ]
     assert (await driver.thread()).status is ThreadStatus.IDLE
+
+
+async def test_a_save_that_is_not_heard_of_is_found_when_its_lease_is_over() -> None:
+    driver = Driver(chain(says, "a", "b", "c"), steps_per_invocation=MANY)
+    advance, cut_off = driver.store.advance, [True]
+
+    async def unheard(claim: Claim, *given: Any, **kwargs: Any) -> Any:
+        advanced = await advance(claim, *given, **kwargs)
+        if claim.seq == 1 and cut_off.pop():
+            cut_off.append(False)
+            raise Unavailable("the connection broke behind the statement")
+        return advanced
+
+    driver.store.advance = unheard  # type: ignore[method-assign]
+    await driver.ask({"log": []})
+    job = await driver.queue.receive()
+    assert job is not None
+    with pytest.raises(Unavailable):
+        await driver.deliver(job)
+    await driver.deliver(replace(job, redelivered=True))
+    assert [sent.job for sent in driver.queue.sent] == [replace(job, redelivered=True)]
+    await driver.drain()
+    assert await driver.values() == {"log": ["a", "b", "c"]}
+    assert driver.outcomes == ["duplicate", "duplicate", "done"]
+
+
+def calls(name: str) -> Any:
+    """A node that calls a model once."""
+
+    def call(state: State) -> State:
+        check(unpriced=None)
+        note(Spent(str(uuid4()), name, "claude", 10, 5, 0, Decimal("0.01"), 1))
+        record(Call("messages", name, {"of": name}, {}))
+        return {"log": [name]}
+
+    return call
+
+
+async def test_a_ceiling_counts_over_the_steps_of_an_invocation() -> None:
+    asked = {"configurable": {"budget": {"model_calls": 2}, "record": True}}
+    ended = []
+    for steps in (1, MANY):
+        driver = Driver(chain(calls, "a", "b", "c", "d"), steps_per_invocation=steps)
+        run = await driver.run({"log": []}, config=asked)
+        kept = [
+            (stored.row.metadata["step"], write.task_id.split(":")[1])
+            for _, stored in await driver.store.history(driver.thread_id, "")
+            for write in stored.writes
+            if write.channel == RECORD
+        ]
+        spent = [(call.seq, call.spent.node, call.lost) for call in driver.store.tables.calls]
+        thread = await driver.thread()
+        ended.append((run.status, run.spent, thread.spent, sorted(kept), spent))
+    assert ended[0] == ended[1]
+    assert ended[0][0] is RunStatus.INTERRUPTED
+    assert ended[0][3] == [(0, "0"), (1, "1")]
+    assert ended[0][4] == [(0, "a", False), (1, "b", False)]
+
+
+async def test_a_nodes_own_threads_may_ask_whether_to_stop() -> None:
+    told: list[bool] = []
+
+    def acts(name: str) -> Any:
+        def act(state: State, runtime: Runtime[Any]) -> State:
+            with ThreadPoolExecutor() as threads:
+                told.append(threads.submit(lambda: runtime.drain_requested).result())
+            return {"log": [name]}
+
+        return act
+
+    for steps in (1, 2, MANY):
+        driver = Driver(chain(acts, "a", "b", "c"), steps_per_invocation=steps)
+        assert (await driver.run({"log": []})).status is RunStatus.SUCCESS
+        assert (await driver.thread()).seq == 3
+    assert not any(told)

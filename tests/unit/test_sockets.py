@@ -31,6 +31,7 @@ from graph.runtime.models import (
 )
 from graph.runtime.runs import stop_run
 from graph.runtime.sockets import FAILURES, LEASE, REST, tell_watchers
+from tests.contracts.builders import claim_one
 from tests.fixtures.driver import OWNER, Driver
 from tests.unit.test_webhooks import COUNTS, Bell, Died
 
@@ -79,7 +80,7 @@ class Room:
 
     async def claim(self) -> Claim:
         thread = await self.driver.thread()
-        claim = await self.store.claim(StepJob(self.thread_id, thread.seq), lease=60)
+        claim = await claim_one(self.store, StepJob(self.thread_id, thread.seq))
         assert isinstance(claim, Claim)
         return claim
 

@@ -13,7 +13,8 @@ from langgraph.types import Command, Send, interrupt
 from graph import RetryLater, effect_key
 from graph.errors import PermanentFailure
 from graph.runtime.checkpoints import config_of
-from graph.runtime.models import Claim, RunStatus, StepJob, StepResult, ThreadStatus
+from graph.runtime.models import Claim, RunStatus, ThreadStatus
+from tests.contracts.builders import claim_one
 from tests.fixtures.driver import OWNER, Driver
 
 
@@ -49,13 +50,13 @@ def dies_once_at(driver: Driver, cut: str, seq: int) -> list[str]:
     claimed, saved = [-1], [-1]
     claim, advance = driver.store.claim, driver.store.advance
 
-    async def noting_claim(job: StepJob, **kwargs: Any) -> Any:
-        claimed.append(job.seq)
-        return await claim(job, **kwargs)
+    async def noting_claim(jobs: Any, **kwargs: Any) -> Any:
+        claimed.extend(job.seq for job, _ in jobs)
+        return await claim(jobs, **kwargs)
 
-    async def noting_advance(mine: Claim, result: StepResult, **kwargs: Any) -> Any:
+    async def noting_advance(mine: Claim, *given: Any, **kwargs: Any) -> Any:
         saved.append(mine.seq)
-        advanced = await advance(mine, result, **kwargs)
+        advanced = await advance(mine, *given, **kwargs)
         claimed.extend([advanced.claim.seq] if advanced.claim else [])
         return advanced
 
@@ -66,7 +67,7 @@ def dies_once_at(driver: Driver, cut: str, seq: int) -> list[str]:
             raise Died
 
     driver.store.claim = noting_claim  # type: ignore[method-assign]
-    driver.store.advance = noting_advance  # type: ignore[method-assign]
+    driver.store.advance = noting_advance  # type: ignore[assignment]
     driver.rt = replace(driver.rt, cut=die)
     return died
 
@@ -164,7 +165,7 @@ async def test_a_redelivered_message_waits_for_the_lease_its_dead_sender_took_in
     await driver.deliver(first)
     second = await driver.queue.receive()
     assert second is not None
-    await driver.store.claim(second, lease=20)  # and dies
+    await claim_one(driver.store, second, lease=20)  # and dies
     driver.rt = replace(driver.rt, steps_per_invocation=2)
     await driver.deliver(replace(first, redelivered=True))
 
@@ -180,7 +181,7 @@ async def test_a_busy_message_comes_back_when_the_lease_is_over() -> None:
     await driver.ask({"log": []})
     job = await driver.queue.receive()
     assert job is not None
-    await driver.store.claim(job, lease=20)
+    await claim_one(driver.store, job, lease=20)
 
     assert await driver.deliver(job) == "busy"
     copy = driver.queue.sent[0]
@@ -194,7 +195,7 @@ async def test_a_step_whose_every_attempt_died_ends_the_run() -> None:
     job = await driver.queue.receive()
     assert job is not None
     for _ in range(driver.rt.max_attempts):
-        await driver.store.claim(job, lease=1)
+        await claim_one(driver.store, job, lease=1)
         driver.clock.move(2)
     await driver.deliver(job)
 

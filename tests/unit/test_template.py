@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from functions.settings import Settings
 from graph.llm.settings import ModelSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT"}
+READ_BY_BOTOCORE = {"AWS_USE_DUALSTACK_ENDPOINT", "AWS_ENDPOINT_URL_SQS"}
 READ_BY_THE_ADAPTER = {
     "AWS_LAMBDA_EXEC_WRAPPER",
     "AWS_LWA_INVOKE_MODE",
@@ -240,6 +241,22 @@ def test_the_models_keys_are_readable_when_a_key_of_yours_encrypts_them() -> Non
     ]
 
 
+def test_who_reads_rows_may_read_the_keys_that_seal_them_and_nobody_else() -> None:
+    nobody = {"Ref": "AWS::NoValue"}
+    policy = {"Fn::If": ["WithEncryption", {"Ref": "EncryptionKeysPolicy"}, nobody]}
+    may = {name for name, function in FUNCTIONS.items() if policy in function["Policies"]}
+    reads = {"Ref": "DatabaseConnectPolicy"}
+    assert may == {name for name, function in FUNCTIONS.items() if reads in function["Policies"]}
+    assert "MigrateFunction" not in may
+    read, decrypted = RESOURCES["EncryptionKeysPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["ENCRYPTION_KEYS"]
+    assert given == {"Fn::If": ["WithEncryption", read["Resource"], ""]}
+    assert decrypted["Fn::If"][:2] == [
+        "WithKey",
+        {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": {"Ref": "KmsKeyArn"}},
+    ]
+
+
 def test_the_adapter_starts_a_program_that_the_bundle_has() -> None:
     variables = FUNCTIONS["StreamFunction"]["Environment"]["Variables"]
     assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/bootstrap"
@@ -414,6 +431,16 @@ def test_every_suppressed_check_says_why() -> None:
     skips = [skip for one in metadata for skip in one.get("skip", ())]
     assert len(skips) > 10
     assert [skip for skip in skips if len(skip["comment"].split()) < 4] == []
+
+
+def test_sam_local_is_told_of_the_compose_services_by_names_that_functions_have() -> None:
+    told = json.loads((ROOT / "infra" / "local" / "sam-local.json").read_text())["Parameters"]
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    of_migrate = FUNCTIONS["MigrateFunction"]["Environment"]["Variables"]
+    assert set(told) <= {*everywhere, *of_migrate}  # `sam local` ignores others in silence
+    hosts = {urlsplit(value).netloc.rpartition("@")[2] for value in told.values()}
+    ports = {name: one["ports"][0].rpartition(":")[2] for name, one in COMPOSE["services"].items()}
+    assert {f"{name}:{port}" for name, port in ports.items()} <= hosts
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))

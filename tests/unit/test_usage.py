@@ -146,10 +146,12 @@ async def test_what_a_lost_attempt_spent_is_stored_as_lost(offline: MessagesServ
             store = self.store
 
             class Losing(MemoryStore):
-                async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+                async def advance(
+                    self, claim: Claim, result: StepResult, *, lease: float | None = None
+                ) -> Advanced:
                     if claim.attempts == 1:
                         raise LostClaim("as told")
-                    return await super().advance(claim, result)
+                    return await super().advance(claim, result, lease=lease)
 
             store.__class__ = Losing
 

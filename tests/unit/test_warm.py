@@ -1,9 +1,13 @@
 """What a process keeps of the threads it stepped, and what a step with it sends and reads."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
+from graph.runtime.lists import Log
 from graph.runtime.models import StepJob
 from graph.runtime.step import step
 from graph.runtime.warm import WarmThreads
@@ -62,8 +66,8 @@ class Claims:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    async def claim_all(self, jobs: Sequence[tuple[StepJob, str | None]], **how: Any) -> Any:
-        claims = await self.store.claim_all(jobs, **how)
+    async def claim(self, jobs: Sequence[tuple[StepJob, str | None]], **how: Any) -> Any:
+        claims = await self.store.claim(jobs, **how)
         for (_, cached), claim in zip(jobs, claims, strict=True):
             self.told.append(cached)
             stored = getattr(claim, "stored", None)
@@ -84,6 +88,30 @@ async def test_a_process_is_given_no_values_that_it_saved_itself() -> None:
     assert claims.told[0] is None
     assert all(claims.told[1:])
     assert not any(claims.given)
+
+
+async def test_lists_are_looked_over_while_the_claim_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver, claims = watched()
+    await driver.run(APPENDING)
+    order: list[str] = []
+    claim, look_over = claims.claim, Log.look_over
+
+    async def slow(*given: Any, **how: Any) -> Any:
+        order.append("asked")
+        await asyncio.sleep(0)
+        order.append("answered")
+        return await claim(*given, **how)
+
+    def noted(log: Log) -> None:
+        order.append("looked over")
+        look_over(log)
+
+    monkeypatch.setattr(claims, "claim", slow)
+    monkeypatch.setattr(Log, "look_over", noted)
+    await driver.run(APPENDING)
+    assert order[:3] == ["asked", "looked over", "answered"]
 
 
 async def test_another_process_is_given_all_and_so_is_the_first_again() -> None:

@@ -91,7 +91,8 @@ async def _permit(
         return
     part = await ask(edge.permit, caller, rule, request, body)
     if (rule.resource, rule.filtering) == ("crons", Filtering.MADE):
-        STAMP.set(await ask(edge.permit, caller, FIRED, request, body))
+        fired = await ask(edge.permit, caller, FIRED, request, body)
+        await _match(request, edge, caller.owner, FIRED, {}, fired)
     if rule.resource == "assistants" and request.query_params.get("delete_threads"):
         await _free_hand(edge, caller.user)
     if not part or rule.filtering is Filtering.PLACED:

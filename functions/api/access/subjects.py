@@ -55,6 +55,8 @@ def subjects_of(
         key = f"{kind}_id"
         if kind == "run" and "thread_id" in path:
             continue  # it is found on that thread only
+        if kind == "thread" and rule.resource == "crons":
+            continue  # handlers of threads are asked about it
         if key in path:
             yield kind, str(path[key]), True
         elif isinstance(fields.get(key), str) and NAMED.get(rule.resource) == kind:

@@ -38,14 +38,11 @@ class Items(AsyncPostgresStore):
     def _prepare_batch_PUT_queries(self, put_ops: Sequence[tuple[int, PutOp]]) -> Any:
         """Sealed when what makes the embeddings has been read out of them."""
         queries, embeddings = super()._prepare_batch_PUT_queries(put_ops)
-        if self.cipher.first:
-            queries = [(sql, sealed_params(params, self.cipher)) for sql, params in queries]
-        return queries, embeddings
+        return [(sql, sealed_params(params, self.cipher)) for sql, params in queries], embeddings
 
     def _prepare_batch_search_queries(self, search_ops: Sequence[tuple[int, SearchOp]]) -> Any:
-        if self.cipher.keys.secrets:
-            search_ops = [(place, searching(op, self.cipher)) for place, op in search_ops]
-        return super()._prepare_batch_search_queries(search_ops)
+        asked = [(place, searching(op, self.cipher)) for place, op in search_ops]
+        return super()._prepare_batch_search_queries(asked)
 
     def _get_filter_condition(self, key: str, op: str, value: Any) -> tuple[str, list[Any]]:
         if self.cipher.keys.secrets:

@@ -38,13 +38,17 @@ class MemorySteps(MemoryTables):
 
     async def claim(
         self,
-        job: StepJob,
+        jobs: Sequence[tuple[StepJob, str | None]],
         *,
         lease: float,
-        cached: str | None = None,
         now: datetime | None = None,
-    ) -> Claim | Refusal:
+    ) -> list[Claim | Refusal]:
         now = now or self.clock()
+        return [self._claimed(job, cached, lease, now) for job, cached in jobs]
+
+    def _claimed(
+        self, job: StepJob, cached: str | None, lease: float, now: datetime
+    ) -> Claim | Refusal:
         row = self.tables.threads.get(job.thread_id)
         if row is None:
             return Refusal(Verdict.GONE)
@@ -65,15 +69,6 @@ class MemorySteps(MemoryTables):
         if stored and stored.row.checkpoint_id == cached:
             stored = Stored(replace(stored.row, body=b""), writes=stored.writes)
         return _claim(row, deepcopy(_to_go(run)), stored)
-
-    async def claim_all(
-        self,
-        jobs: Sequence[tuple[StepJob, str | None]],
-        *,
-        lease: float,
-        now: datetime | None = None,
-    ) -> list[Claim | Refusal]:
-        return [await self.claim(job, lease=lease, cached=c, now=now) for job, c in jobs]
 
     def _verdict(self, row: ThreadRow, seq: int, now: datetime) -> Verdict:
         thread = row.thread
@@ -139,7 +134,7 @@ class MemorySteps(MemoryTables):
         else:
             _edited(row, result)
         advanced = row.advanced(now)
-        if lease is None or result.ending is not Ending.MORE or self.stopped:
+        if lease is None or result.start_of_next is None or self.stopped:
             return advanced
         return replace(advanced, claim=self._followed(row, claim, result, now, lease))
 
@@ -194,8 +189,9 @@ class MemorySteps(MemoryTables):
         outcome = deepcopy(result)
         status = RUN_ENDS_AS[result.ending]
         self.tables.update_run(run_id, status=status, error=outcome.error, head=row.thread.head)
-        row.update(interrupts=outcome.interrupts, error=outcome.error)
         assert result.thread_status is not None, "a run ends"
+        failed = result.thread_status is ThreadStatus.ERROR
+        row.update(interrupts=outcome.interrupts, error=outcome.error if failed else None)
         row.next_turn(result.thread_status)
 
 

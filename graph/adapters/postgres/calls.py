@@ -78,7 +78,7 @@ class Calls:
         return _call(row) if row else None
 
     async def take_batch(self, *, limit: int) -> list[BatchCall]:
-        return [_call(row) for row in await self.db.all("take_batch", {"limit": limit})]
+        return [_call(row) for row in await self.db.readable("take_batch", {"limit": limit})]
 
     async def batch_sent(self, keys: Sequence[str], batch_id: str) -> None:
         await self.db.all("batch_sent", {"keys": list(keys), "batch_id": batch_id})

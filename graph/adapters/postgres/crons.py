@@ -90,7 +90,7 @@ class Crons:
         return [], row["total"] if row else 0
 
     async def due_crons(self, *, now: datetime, limit: int) -> list[Cron]:
-        rows = await self.db.all("due_crons", {"now": now, "limit": limit})
+        rows = await self.db.readable("due_crons", {"now": now, "limit": limit})
         return [_cron(row) for row in rows]
 
     async def fire_cron(self, firing: Firing) -> Created | None:

@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
+import logging
 import select
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps
 
+from graph.adapters.postgres.jsonb import jsonb_text
 from graph.adapters.postgres.queries import calling, query
 from graph.adapters.sealing import Seals
-from graph.errors import Unavailable
+from graph.errors import KeyMissing, Tampered, Unavailable
 from graph.timing import database_time
+
+log = logging.getLogger("baton.store")
 
 Password = Callable[[], str]  # made at connect: an IAM token lives 15 minutes
 
@@ -68,6 +74,16 @@ class Database:
         """Raises KeyMissing, Tampered."""
         return self.seals.opened(row, params)
 
+    async def readable(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
+        """The rows of many owners that open; the others are logged, and stay what they are."""
+        rows = []
+        for row in await self.closed(name, params):
+            try:
+                rows.append(self.opened(row, params))
+            except (KeyMissing, Tampered) as error:
+                log.error("%s: a row of %s is left out: %s", name, row.get("owner"), error)
+        return rows
+
     async def call(self, function: str, arguments: Mapping[str, Any]) -> list[DictRow]:
         """The rows of a function of Postgres; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -83,6 +99,9 @@ class Database:
                 return await cursor.fetchall() if cursor.rownumber is not None else []
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(f"Postgres failed in {name}: {error}") from error
+        except ReadOnlySqlTransaction as error:  # a primary no more: who connects anew finds it
+            await connection.close()
+            raise Unavailable(f"Postgres takes no writes in {name}: {error}") from error
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Database"]:
@@ -133,7 +152,7 @@ class Database:
         if self._password:
             target["password"] = self._password()
         try:
-            return await psycopg.AsyncConnection.connect(
+            connection = await psycopg.AsyncConnection.connect(
                 autocommit=True,
                 prepare_threshold=1 if self._prepares else None,
                 row_factory=dict_row,
@@ -141,6 +160,8 @@ class Database:
             )
         except psycopg.OperationalError as error:
             raise Unavailable(f"Postgres cannot be reached: {error}") from error
+        set_json_dumps(jsonb_text, connection)
+        return connection
 
 
 def _alive(connection: psycopg.AsyncConnection[DictRow]) -> bool:

@@ -49,16 +49,6 @@ class Steps:
 
     async def claim(
         self,
-        job: StepJob,
-        *,
-        lease: float,
-        cached: str | None = None,
-        now: datetime | None = None,
-    ) -> Claim | Refusal:
-        return (await self.claim_all([(job, cached)], lease=lease, now=now))[0]
-
-    async def claim_all(
-        self,
         jobs: Sequence[tuple[StepJob, str | None]],
         *,
         lease: float,
@@ -143,7 +133,7 @@ class Steps:
         self, claim: Claim, result: StepResult, *, lease: float | None = None
     ) -> Advanced:
         params = _result_params(claim, result)
-        if lease is not None and result.ending is Ending.MORE and not self.stopped:
+        if lease is not None and result.start_of_next and not self.stopped:
             params["lease"] = lease
         with _list_unforked(claim):
             rows = await self.db.call("advance_1", params)

@@ -31,7 +31,7 @@ class Webhooks:
             "run_id": webhook.run_id,
             "attempts": webhook.attempts,
             "status": status if again_in is None else WebhookStatus.PENDING,
-            "error": error,
+            "w_error": error,
             "again_in": again_in or 0.0,
         }
         return await self.db.one("settle_webhook", params) is not None

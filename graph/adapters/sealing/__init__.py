@@ -10,7 +10,13 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from graph.adapters.sealing.cipher import Cipher
-from graph.adapters.sealing.columns import CHECKPOINT_METADATA, METADATA, PARAMETERS, RETURNED
+from graph.adapters.sealing.columns import (
+    CHECKPOINT_METADATA,
+    ESCAPED,
+    METADATA,
+    PARAMETERS,
+    RETURNED,
+)
 from graph.adapters.sealing.forms import Form, Leaves
 from graph.adapters.sealing.keys import NO_KEYS, Keys, keys_of
 
@@ -34,11 +40,9 @@ class Seals:
 
     def sealed(self, statement: str, params: Row) -> tuple[str, Row]:
         """The statement, which a search by metadata may change, and what it is to be given."""
-        if not self.cipher.keys.secrets:
-            return statement, params
         if "holds" in params:
             statement, params = self._searching(statement, params)
-        return (statement, self._sealed(params)) if self.cipher.first else (statement, params)
+        return statement, self._stored(params)
 
     def opened(self, row: dict[str, Any], params: Row) -> dict[str, Any]:
         owner = row.get("owner") or params.get("owner") or ""
@@ -50,23 +54,24 @@ class Seals:
                 row[name] = form.open(row[name], self.cipher, owner)
         return row
 
-    def _sealed(self, params: Row) -> Row:
-        owner = params.get("owner") or ""
-        made = {name: self._value(PARAMETERS[name], params[name], owner) for name in _said(params)}
+    def _stored(self, params: Row) -> Row:
+        forms = PARAMETERS if self.cipher.first else ESCAPED
+        owner, said = params.get("owner") or "", _said(params, forms)
+        made = {name: self._value(forms[name], params[name], owner) for name in said}
         if RUNS in params:
-            runs = [
-                run | {k: PARAMETERS[k].seal(run[k], self.cipher, owner) for k in _said(run)}
-                for run in params[RUNS].obj
-            ]
-            made[RUNS] = Jsonb(runs)
-        return {**params, **made}
+            made[RUNS] = Jsonb([self._run(run, forms, owner) for run in params[RUNS].obj])
+        return {**params, **made} if made else params
+
+    def _run(self, run: Row, forms: Mapping[str, Form], owner: str) -> Row:
+        made = {k: forms[k].stored(run[k], self.cipher, owner) for k in _said(run, forms)}
+        return {**run, **made}
 
     def _value(self, form: Form, value: Any, owner: str) -> Any:
         if isinstance(value, list):
             return [self._value(form, one, owner) for one in value]
         if isinstance(value, Jsonb):
-            return Jsonb(form.seal(value.obj, self.cipher, owner))
-        return form.seal(value, self.cipher, owner)
+            return Jsonb(form.stored(value.obj, self.cipher, owner))
+        return form.stored(value, self.cipher, owner)
 
     def _searching(self, statement: str, params: Row) -> tuple[str, Row]:
         """With each member of what metadata must hold in all the forms it may be stored in."""
@@ -75,6 +80,8 @@ class Seals:
             return statement, params
         column, owner = found[1], params.get("owner") or ""
         form: Leaves = METADATA if owner else CHECKPOINT_METADATA
+        if not self.cipher.keys.secrets:
+            return statement, {**params, "holds": Jsonb(form.escape(params["holds"].obj))}
         given, terms = dict(params), []
         for place, member in enumerate(params["holds"].obj.items()):
             every = form.every(dict([member]), self.cipher, owner)
@@ -84,11 +91,6 @@ class Seals:
         return HOLDS.sub(" AND ".join(f"({term})" for term in terms), statement), given
 
 
-def _said(params: Row) -> list[str]:
-    """The parameters that are sealed; `error` is a webhook's where it is a text."""
-    names = params.keys() & PARAMETERS.keys()
-    return [
-        name
-        for name in names
-        if params[name] is not None and not (name == "error" and isinstance(params[name], str))
-    ]
+def _said(params: Row, forms: Mapping[str, Form]) -> list[str]:
+    """Those of the parameters that have a form."""
+    return [name for name in params.keys() & forms.keys() if params[name] is not None]

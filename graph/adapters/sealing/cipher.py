@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV, AESSIV
 
 MARK = 0xC1
+SIGN = "baton~"  # a clear text that begins so has another ~ behind it: see `forms`
 TEXT = re.compile(r"baton~([a-z0-9][a-z0-9_-]{0,31})([:@])([A-Za-z0-9+/]{22,}={0,2})", re.ASCII)
 OWNED, SQUEEZED = 1, 2  # marks: bound to an owner, compressed
 NONCE = 12
-PAYS = 512  # bytes; a shorter value is not compressed
+PAYS = 2000  # bytes; what is shorter Postgres does not compress either
 BLOCK = 8  # masked text is filled up to it, for `true` is shorter than `false`
 
 
@@ -90,12 +91,11 @@ class Cipher:
         return self._text(sealed, bound, key_id)
 
     def unmask(self, sealed: str, bound: Bound) -> bytes:
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - only where there are keys
-
         key_id, rest, owned = _parts(sealed)
+        key = self._key(key_id, bound)
         try:
-            return self._key(key_id, bound).siv.decrypt(rest, [bound.data(owned=owned)])
-        except InvalidTag as error:
+            return key.siv.decrypt(rest, [bound.data(owned=owned)])
+        except key.refuses as error:
             raise _tampered(bound) from error
 
     def _seal(self, data: bytes, bound: Bound) -> tuple[int, bytes]:
@@ -106,18 +106,16 @@ class Cipher:
         return marks, nonce + key.encrypt(nonce, data, _with(marks, bound))
 
     def _open(self, key_id: str, marks: int, sealed: bytes | memoryview, bound: Bound) -> bytes:
-        key = self._key(key_id, bound).gcm
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - only where there are keys
-
+        key = self._key(key_id, bound)
         try:
-            data = key.decrypt(sealed[:NONCE], sealed[NONCE:], _with(marks, bound))
-        except (InvalidTag, ValueError) as error:
+            data = key.gcm.decrypt(sealed[:NONCE], sealed[NONCE:], _with(marks, bound))
+        except key.refuses as error:
             raise _tampered(bound) from error
         return zlib.decompress(data) if marks & SQUEEZED else data
 
     def _text(self, sealed: bytes, bound: Bound, key_id: str | None = None) -> str:
         sign = "@" if bound.owner else ":"
-        return f"baton~{key_id or self.first}{sign}{base64.b64encode(sealed).decode()}"
+        return f"{SIGN}{key_id or self.first}{sign}{base64.b64encode(sealed).decode()}"
 
     def _key(self, key_id: str, bound: Bound) -> "Pair":
         if key_id not in self.keys.secrets:
@@ -128,6 +126,7 @@ class Cipher:
         return self._found(key_id)
 
     def _made(self, key_id: str) -> "Pair":
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - only where there are keys
         from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - as above
             AESGCMSIV,
             AESSIV,
@@ -135,7 +134,7 @@ class Cipher:
 
         secret = self.keys.secrets[key_id]
         gcm, siv = (hmac.digest(secret, b"baton " + use, "sha512") for use in (b"gcm", b"siv"))
-        return Pair(AESGCMSIV(gcm[:32]), AESSIV(siv))
+        return Pair(AESGCMSIV(gcm[:32]), AESSIV(siv), (InvalidTag, ValueError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +143,7 @@ class Pair:
 
     gcm: "AESGCMSIV"
     siv: "AESSIV"
+    refuses: tuple[type[Exception], ...]  # by raising these
 
 
 def key_of(sealed: bytes | str) -> str | None:

@@ -28,9 +28,19 @@ METADATA = Leaves(
 CHECKPOINT_METADATA = Leaves(
     "checkpoint metadata",
     of_owner=False,  # lists of checkpoints are not told whose they are
-    clear=MappingProxyType(dict.fromkeys(("run_id", "source", "step", "parents"), ANYTHING)),
+    clear=MappingProxyType(
+        {
+            **dict.fromkeys(("run_id", "source", "step", "parents"), ANYTHING),
+            # What the engine says in every step, and Postgres does not read, is not worth its seal.
+            **dict.fromkeys(("fence", "baton_seq"), re.compile(r"\d+")),
+            "invocation": re.compile(f"({ID.pattern})?"),
+            "assistant_id": ID,
+            "graph_version": re.compile(r"source-[0-9a-f]{12}"),
+        }
+    ),
 )
 WEBHOOK = Text("webhook")
+WEBHOOK_ERROR = Text("webhook's error", of_owner=False)  # may quote what the receiver was sent
 KWARGS = Object(
     "kwargs", clear=frozenset({"checkpoint_id"}), texts=MappingProxyType({"webhook": WEBHOOK})
 )
@@ -101,7 +111,7 @@ TABLES: Mapping[str, Table] = {
             "error": ERROR,
         },
     ),
-    "webhooks": Table(("run_id",), {"url": WEBHOOK}, OF_RUN),
+    "webhooks": Table(("run_id",), {"url": WEBHOOK, "error": WEBHOOK_ERROR}, OF_RUN),
     "batch_calls": Table(("call_key",), {"request": REQUEST, "result": RESULT}),
     "connections": Table(("connection_id",), {"caller": CALLER}),
     "store": Table(("prefix", "key"), {"value": ITEM}, "split_part(t.prefix, '.', 1)"),
@@ -122,6 +132,7 @@ SAME: Mapping[str, Form] = {
     "request": REQUEST,
     "result": RESULT,
     "caller": CALLER,
+    "w_error": WEBHOOK_ERROR,
 }
 PARAMETERS: Mapping[str, Form] = {
     **SAME,
@@ -134,6 +145,9 @@ PARAMETERS: Mapping[str, Form] = {
     "w_kind": Kind("kind"),
     "w_data": WRITE,
     "e_data": EVENT,
+}
+ESCAPED: Mapping[str, Form] = {  # where nothing is sealed
+    name: form for name, form in PARAMETERS.items() if isinstance(form, Leaves | Text)
 }
 RETURNED: Mapping[str, Form] = {
     **SAME,

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from graph.adapters.sealing.cipher import MARK, TEXT, Bound, Cipher
+from graph.adapters.sealing.cipher import MARK, SIGN, TEXT, Bound, Cipher
 from graph.adapters.sealing.frames import end_of
 
 MARKED = b"sealed "  # before the kind of typed bytes
@@ -31,14 +31,20 @@ class Form:
     def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
         raise NotImplementedError
 
+    def escape(self, value: Any) -> Any:
+        """The value as it is stored where nothing is sealed: never as if it were."""
+        return value
+
+    def stored(self, value: Any, cipher: Cipher, owner: str) -> Any:
+        return self.seal(value, cipher, owner) if cipher.first else self.escape(value)
+
     def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
         """The value, sealed or not."""
         raise NotImplementedError
 
     def anew(self, stored: Any, cipher: Cipher, owner: str) -> Any:
-        """What is stored, or should be in its place, so that the first key has sealed it."""
-        said = self.open(stored, cipher, owner)
-        return self.seal(said, cipher, owner) if cipher.first else said
+        """What should be in the place of what is stored, so that it is as the first key has it."""
+        return self.stored(self.open(stored, cipher, owner), cipher, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +68,15 @@ class Frames(Data):
 
     def anew(self, stored: Any, cipher: Cipher, owner: str) -> Any:
         ((said,),) = self.open([[stored]], cipher, owner)
-        return self.seal(said, cipher, owner) if cipher.first else said
+        return self.stored(said, cipher, owner)
 
     def _opened(self, data: bytes, cipher: Cipher, owner: str) -> bytes:
         if not LOOKS_SEALED.search(data):
             return data
-        parts, at, view = [], 0, memoryview(data)
+        parts, at, view, bound = [], 0, memoryview(data), self.bound(owner)
         while at < len(data):
             if data[at] == MARK:
-                opened, size = cipher.open_first(view[at:], self.bound(owner))
+                opened, size = cipher.open_first(view[at:], bound)
                 parts.append(opened)
                 at += size
             else:
@@ -118,9 +124,12 @@ class Text(Form):
     def seal(self, value: Any, cipher: Cipher, owner: str) -> Any:
         return cipher.seal_text(value.encode(), self.bound(owner))
 
+    def escape(self, value: Any) -> Any:
+        return escaped(value)
+
     def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
         if not TEXT.fullmatch(value):
-            return value
+            return unescaped(value)
         return cipher.open_text(value, self.bound(owner)).decode()
 
 
@@ -170,7 +179,7 @@ class Lists(Form):
 class Leaves(Form):
     """An object of JSON leaf by leaf, each always the same way, so that Postgres finds it by them.
 
-    A member in `clear` stays when it is a text that fits the pattern, or no text at all.
+    A member in `clear` stays when it fits the pattern; whatever it is, if that is ANYTHING.
     """
 
     clear: Mapping[str, Pattern[str]] = field(default_factory=dict)
@@ -179,18 +188,21 @@ class Leaves(Form):
         bound = self.bound(owner)
         return self._members(value, lambda leaf: cipher.mask(canonical(leaf), bound, key_id))
 
+    def escape(self, value: Any) -> Any:
+        return self._members(value, escaped)
+
     def open(self, value: Any, cipher: Cipher, owner: str) -> Any:
         bound = self.bound(owner)
 
         def opened(leaf: Any) -> Any:
             sealed = isinstance(leaf, str) and TEXT.fullmatch(leaf)
-            return loads(cipher.unmask(leaf, bound)) if sealed else leaf
+            return loads(cipher.unmask(leaf, bound)) if sealed else unescaped(leaf)
 
         return self._members(value, opened)
 
     def every(self, member: Any, cipher: Cipher, owner: str) -> list[Any]:
         """An object in all the forms in which it may be stored."""
-        forms = [member]
+        forms = [self.escape(member)]
         for key_id in cipher.keys.secrets:
             sealed = self.seal(member, cipher, owner, key_id=key_id)
             forms += [sealed] if sealed not in forms else []
@@ -201,7 +213,9 @@ class Leaves(Form):
 
     def _stays(self, name: str, value: Any) -> bool:
         fits = self.clear.get(name)
-        return fits is not None and (not isinstance(value, str) or bool(fits.fullmatch(value)))
+        if fits is None or fits is ANYTHING:
+            return fits is ANYTHING
+        return not isinstance(value, dict | list) and bool(fits.fullmatch(str(value)))
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -210,6 +224,17 @@ def _each(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, list | tuple):
         return [_each(v, change) for v in value]
     return None if value is None else change(value)
+
+
+def escaped(leaf: Any) -> Any:
+    """A leaf that is stored clear: a text that begins like a seal does not look like one."""
+    begins = isinstance(leaf, str) and leaf.startswith(SIGN)
+    return f"{SIGN}~{leaf.removeprefix(SIGN)}" if begins else leaf
+
+
+def unescaped(leaf: Any) -> Any:
+    begins = isinstance(leaf, str) and leaf.startswith(f"{SIGN}~")
+    return SIGN + leaf.removeprefix(f"{SIGN}~") if begins else leaf
 
 
 def canonical(leaf: Any) -> bytes:

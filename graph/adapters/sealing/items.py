@@ -16,7 +16,7 @@ FOUND = {"$eq": "IN", "$ne": "NOT IN"}  # what is stored in one of several forms
 def sealed_params(params: Sequence[Any], cipher: Cipher) -> list[Any]:
     """Those of LangGraph's insert, in which a value follows its namespace and its key."""
     return [
-        Jsonb(ITEM.seal(said.obj, cipher, owner_of(params[place - 2].split("."))))
+        Jsonb(ITEM.stored(said.obj, cipher, owner_of(params[place - 2].split("."))))
         if isinstance(said, Jsonb)
         else said
         for place, said in enumerate(params)
@@ -34,6 +34,8 @@ def opened(result: Any, cipher: Cipher) -> Any:
 
 def searching(op: SearchOp, cipher: Cipher) -> SearchOp:
     """The operation with all forms of what it looks for; raises BadInput for what has no order."""
+    if not cipher.keys.secrets:
+        return op._replace(filter=ITEM.escape(op.filter or {}))
     owner, wanted = owner_of(op.namespace_prefix), {}
     for key, said in (op.filter or {}).items():
         comparisons = said if isinstance(said, dict) else {"$eq": said}

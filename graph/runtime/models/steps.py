@@ -6,7 +6,7 @@ from enum import StrEnum
 from graph.runtime.models.events import Event
 from graph.runtime.models.jobs import StepJob
 from graph.runtime.models.json import Json
-from graph.runtime.models.rows import Rows, Stored
+from graph.runtime.models.rows import CheckpointRow, Rows, Stored
 from graph.runtime.models.runs import Run, RunStatus
 from graph.runtime.models.threads import ThreadStatus
 from graph.usage import NOTHING, Spent, Totals
@@ -49,7 +49,9 @@ class Claim:
 
         Its checkpoint is known to whoever made it: it has no values.
         """
+        start = result.start_of_next
         assert self.run is not None, "steps are taken for a run"
+        assert start is not None, "there is a next step"
         failures = result.failures_after(self.run)
         run = replace(
             self.run,
@@ -59,7 +61,6 @@ class Claim:
             spent=by_run,
             failures=self.run.failures if failures is None else failures,
         )
-        (row,) = (row for row in result.rows.checkpoints if row.checkpoint_id == result.head)
         return Claim(
             thread_id=self.thread_id,
             owner=self.owner,
@@ -68,7 +69,7 @@ class Claim:
             attempts=1,
             head=result.head,
             run=run,
-            stored=Stored(row),
+            stored=Stored(start),
             spent=by_thread,
             told=told,
         )
@@ -156,6 +157,12 @@ class StepResult:
     def thread_status(self) -> ThreadStatus | None:
         """What becomes of a thread with no other run waiting, None while the run goes on."""
         return self.rests_as or self.ending.thread_status
+
+    @property
+    def start_of_next(self) -> CheckpointRow | None:
+        """The checkpoint that the run's next step starts from: there is one, and it is known."""
+        made = (row for row in self.rows.checkpoints if row.checkpoint_id == self.head)
+        return next(made, None) if self.ending is Ending.MORE else None
 
     def failures_after(self, run: Run | None) -> int | None:
         """How many calls have failed at the step that comes next; None: as many as before."""

@@ -13,26 +13,15 @@ class StepStore(Protocol):
 
     async def claim(
         self,
-        job: StepJob,
-        *,
-        lease: float,
-        cached: str | None = None,
-        now: datetime | None = None,
-    ) -> Claim | Refusal:
-        """Take the step's lease and load what it starts from, or say why not.
-
-        Of the checkpoint that the caller has already (`cached`), neither body nor values are given.
-        """
-        ...
-
-    async def claim_all(
-        self,
         jobs: Sequence[tuple[StepJob, str | None]],
         *,
         lease: float,
         now: datetime | None = None,
     ) -> list[Claim | Refusal]:
-        """`claim` for several steps, each with what is cached of its thread; in their order."""
+        """Take the steps' leases and load what each starts from, or say why not; in their order.
+
+        Of a checkpoint that the caller names, since it has it, neither body nor values are given.
+        """
         ...
 
     async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:

@@ -15,6 +15,7 @@ from graph.adapters.migrations import migrate
 from graph.runtime.jobs import encode
 from graph.runtime.models import NewRun, StepJob, Thread, ThreadStatus
 from graph.runtime.step import step
+from graph.runtime.warm import WarmThreads
 from infra.local.events import sqs_event
 from infra.local.queues import Message
 from infra.local.worker import Context
@@ -55,12 +56,15 @@ class Baton:
         self._next[thread] = self._queue.jobs.popleft()
         self.steps(thread, 1)
 
-    def steps(self, thread: str, number: int, cold: bool = False) -> list[float]:
+    def steps(
+        self, thread: str, number: int, cold: bool = False, session: bool = False
+    ) -> list[float]:
         """Milliseconds of each of the next steps of a conversation.
 
-        A cold one finds an open connection and a compiled graph, and nothing else.
+        A cold one finds nothing of its thread; one with a new `session` is the first on an open
+        connection.
         """
-        return [self._timed(thread, cold=cold) for _ in range(number)]
+        return [self._timed(thread, cold=cold, session=session) for _ in range(number)]
 
     def prepare(self, graph: str, number: int) -> None:
         """New threads, each with a run that waits in the queue."""
@@ -83,25 +87,18 @@ class Baton:
     def _do(self, work: Any) -> Any:
         return wiring.loop().run_until_complete(work)
 
-    def _timed(self, thread: str, *, cold: bool) -> float:
-        if cold:
-            self._forget()
+    def _timed(self, thread: str, *, cold: bool, session: bool) -> float:
+        rt = replace(self._rt, warm=WarmThreads()) if cold else self._rt
+        if session:
+            self._do(wiring.store().close())
+            self._do(rt.store.runs_by_id([]))  # connects
         at = time.perf_counter()
-        ended = self._do(step(self._next[thread], self._rt, time_left=TIME_LEFT))
+        ended = self._do(step(self._next[thread], rt, time_left=TIME_LEFT))
         took = (time.perf_counter() - at) * 1000
         if ended != "more":
             raise RuntimeError(f"the conversation ended: {ended}")
         self._next[thread] = self._queue.jobs.popleft()
         return took
-
-    def _forget(self) -> None:
-        """As in a new process; the graphs stay."""
-        self._do(wiring.store().close())
-        wiring.store.cache_clear()
-        wiring.runtime.cache_clear()
-        fresh = wiring.runtime()
-        self._do(fresh.store.runs_by_id([]))  # connects
-        self._rt = replace(fresh, queue=self._queue, graphs=self._rt.graphs)
 
     async def _ask(self, thread: str, graph: str, given: Any, **kwargs: Any) -> None:
         now, store = datetime.now(UTC), self._rt.store

@@ -19,7 +19,7 @@ SELECT r.*, w.url, w.status AS w_status, w.attempts, w.due, w.error AS w_error,
 -- settle_webhook --
 -- How an attempt went; no row means that a later one was taken meanwhile.
 UPDATE webhooks
-   SET status = %(status)s, error = %(error)s, updated_at = clock_timestamp(),
+   SET status = %(status)s, error = %(w_error)s, updated_at = clock_timestamp(),
        due = clock_timestamp() + make_interval(secs => %(again_in)s)
  WHERE run_id = %(run_id)s AND attempts = %(attempts)s AND status = 'pending'
 RETURNING run_id;

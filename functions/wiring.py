@@ -102,7 +102,7 @@ def runtime() -> Runtime:
 @cache
 def mail() -> Mail:
     """How webhooks are written and sent; raises BadProject."""
-    from functions.api.answers import run_json  # noqa: PLC0415 - only webhooks need it here
+    from functions.api.answers import run_json  # only webhooks need it here
 
     env = settings()
     try:

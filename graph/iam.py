@@ -23,9 +23,9 @@ def token_maker(database_url: str) -> Callable[[], str]:
     As boto3's client for RDS makes them, without the time that this client takes to be made.
     """
     target = conninfo_to_dict(database_url)
-    from botocore.auth import SigV4QueryAuth  # noqa: PLC0415 - loads late
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - loads late
-    from botocore.session import get_session  # noqa: PLC0415 - loads late
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+    from botocore.session import get_session
 
     session = get_session()
     region, credentials = session.get_config_variable("region"), session.get_credentials()
@@ -58,7 +58,7 @@ def _secret(secret_arn: str) -> dict[str, str]:
 
 
 def _secret_text(secret_arn: str) -> str:
-    import boto3  # noqa: PLC0415 - loads late
+    import boto3
 
     found = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
     text: str = found["SecretString"]

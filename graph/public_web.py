@@ -51,7 +51,7 @@ def allowing(networks: str) -> Allowed:
 
 def checked(url: str) -> "httpx.URL":
     """An http or https address without a password; raises Refused."""
-    import httpx  # noqa: PLC0415 - wanted only where something is fetched
+    import httpx  # wanted only where something is fetched
 
     try:
         parsed = httpx.URL(url)

@@ -34,7 +34,7 @@ async def threads_json(
     held: Mapping[str, Any] = {}
     if values and any(thread.head for thread in threads):
         await late("graph.runtime.values")
-        from graph.runtime.values import newest_values  # noqa: PLC0415 - LangGraph loads late
+        from graph.runtime.values import newest_values
 
         held = await newest_values(rt, threads, owner)
     empty: Json | None = {} if values else None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import Depends, FastAPI
 
 from functions.api.access.permission import permitted
+from functions.api.access.security import describe_security
 from functions.api.doors import a2a, commands, mcp, sockets
 from functions.api.edge import Edge, wired
 from functions.api.errors import handle_errors
@@ -28,7 +29,6 @@ from functions.api.routes import (
     webhooks,
     welcome,
 )
-from functions.api.security import describe_security
 
 
 def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:

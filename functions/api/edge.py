@@ -43,9 +43,9 @@ class Edge:
 @cache
 def wired() -> Edge:
     """The process's own, as its environment says; raises BadProject."""
-    from functions import wiring  # noqa: PLC0415 - imports nothing before the first request
-    from functions.api.access.configured import access_of  # noqa: PLC0415 - loads late
-    from functions.settings import settings  # noqa: PLC0415 - loads late
+    from functions import wiring  # imports nothing before the first request
+    from functions.api.access.configured import access_of
+    from functions.settings import settings
 
     wiring.logger()
     rt, env = wiring.runtime(), settings()

@@ -53,7 +53,7 @@ def metrics(backlog: Backlog, function: str) -> dict[str, Any]:
 
 
 async def _sweep(rt: Runtime, env: Settings, time_left: float) -> dict[str, int]:
-    from graph.llm.collecting import collect  # noqa: PLC0415 - LangGraph loads late
+    from graph.llm.collecting import collect
 
     keep_runs, keep_usage = env.BATON_RUN_RETENTION_DAYS, env.BATON_USAGE_RETENTION_DAYS
     swept = await sweep(rt, keep_runs=keep_runs * DAY, time_left=time_left)

@@ -206,7 +206,7 @@ class Desk:
             return await command(asked, Visit(self.edge, api, connection_id, caller.owner))
 
     def _as(self, caller: Caller) -> "httpx.AsyncClient":
-        import httpx  # noqa: PLC0415 - who connects or leaves asks for nothing
+        import httpx  # who connects or leaves asks for nothing
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await self._app({**scope, CALLER: caller}, receive, send)

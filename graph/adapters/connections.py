@@ -26,7 +26,7 @@ class ApiGatewayConnections:
         self._client: httpx.AsyncClient | None = None
 
     async def push(self, connection_id: str, message: bytes) -> None:
-        import httpx  # noqa: PLC0415 - loads late
+        import httpx
 
         url = f"{self.url}/@connections/{quote(connection_id, safe='')}"
         try:
@@ -44,7 +44,7 @@ class ApiGatewayConnections:
             self._client = None
 
     def _http(self) -> "httpx.AsyncClient":
-        import httpx  # noqa: PLC0415 - loads late
+        import httpx
 
         if self._client is None:
             limits = httpx.Limits(max_connections=self._at_once)
@@ -55,8 +55,8 @@ class ApiGatewayConnections:
 
 def _signed(url: str, message: bytes) -> dict[str, str]:
     """The headers of a request that IAM lets through."""
-    from botocore.auth import SigV4Auth  # noqa: PLC0415 - loads late
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - loads late
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
 
     session = _session()
     request = AWSRequest("POST", url, data=message, headers={"content-type": "application/json"})
@@ -67,6 +67,6 @@ def _signed(url: str, message: bytes) -> dict[str, str]:
 
 @cache
 def _session() -> Any:
-    from botocore.session import get_session  # noqa: PLC0415 - loads late
+    from botocore.session import get_session
 
     return get_session()

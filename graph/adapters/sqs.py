@@ -44,7 +44,7 @@ class SqsQueue:
         await asyncio.to_thread(self._send, request)
 
     def _send(self, request: dict[str, Any]) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - loads late
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             self._client().send_message(**request)
@@ -66,8 +66,8 @@ def group_id(owner: str) -> str:
 
 
 def _boto3_client() -> Any:
-    import boto3  # noqa: PLC0415 - loads late
-    from botocore.config import Config  # noqa: PLC0415 - loads late
+    import boto3
+    from botocore.config import Config
 
     retries = {"mode": "standard", "max_attempts": 3}
     return boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5, retries=retries))

@@ -22,7 +22,7 @@ class WebhookPost:
         self.seconds = seconds
 
     async def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        import httpx  # noqa: PLC0415 - wanted only where something is sent
+        import httpx  # wanted only where something is sent
 
         try:
             async with asyncio.timeout(self.seconds), httpx.AsyncClient(trust_env=False) as client:

@@ -18,7 +18,7 @@ TEXT = ("text/", "application/json", "application/xml", "application/xhtml+xml")
 
 async def fetch(url: str, *, allowed: Allowed = is_public) -> str:
     """The text of a page; raises Refused, or httpx.HTTPError when the other side fails."""
-    import httpx  # noqa: PLC0415 - wanted only where a page is fetched
+    import httpx  # wanted only where a page is fetched
 
     async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as client:
         for _ in range(REDIRECTS + 1):

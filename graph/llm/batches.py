@@ -32,7 +32,7 @@ class Collected:
         self._message = message
 
     async def __aiter__(self) -> "AsyncIterator[RawMessageStreamEvent]":
-        from anthropic.types import (  # noqa: PLC0415 - thousands of modules
+        from anthropic.types import (  # thousands of modules
             InputJSONDelta,
             RawContentBlockDeltaEvent,
             RawContentBlockStartEvent,
@@ -57,7 +57,7 @@ class Collected:
 
 async def answer_of_batch(step: Caller, request: dict[str, Any]) -> "Message":
     """The answer, if a batch has brought it; raises RetryLater when none has yet."""
-    from anthropic.types import Message  # noqa: PLC0415 - thousands of modules
+    from anthropic.types import Message  # thousands of modules
 
     if model_settings().BATON_MODEL_PROVIDER == "bedrock":
         raise PermanentFailure("`batch` needs Message Batches, which Bedrock has not: leave it out")

@@ -74,7 +74,7 @@ async def count_tokens(**request: Any) -> int | None:
 
 async def _counted(request: dict[str, Any]) -> int | None:
     await sdk()
-    import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
+    import anthropic  # thousands of modules, wanted only where a model is called
 
     try:
         async with asyncio.timeout(COUNT_TIMEOUT):

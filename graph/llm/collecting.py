@@ -34,7 +34,7 @@ async def collect(store: CallStore) -> set[Waiting]:
     unsure = await store.unsure_batch_calls(older_than=SURE_AFTER)
     if not (asked or opened or unsure):
         return set()
-    import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where there are batches
+    import anthropic  # thousands of modules, wanted only where there are batches
 
     woken: set[Waiting] = set()
     try:
@@ -52,7 +52,7 @@ async def collect(store: CallStore) -> set[Waiting]:
 
 async def _send(store: CallStore, calls: Sequence[BatchCall]) -> set[Waiting]:
     """Send calls as one batch; one by one, if the API takes exception to some of them."""
-    import anthropic  # noqa: PLC0415 - loads late
+    import anthropic
 
     requests: Any = [
         {"custom_id": call.key, "params": {**call.request, "model": call.model}} for call in calls
@@ -79,7 +79,7 @@ async def _send(store: CallStore, calls: Sequence[BatchCall]) -> set[Waiting]:
 
 async def _fetch_or_forget(store: CallStore, batch_id: str) -> set[Waiting]:
     """One batch holds none of the others back."""
-    import anthropic  # noqa: PLC0415 - loads late
+    import anthropic
 
     try:
         return await _fetch(store, batch_id)

@@ -35,8 +35,8 @@ async def retried(call: Call, *, timeout: float) -> AsyncIterator[None]:
 
     Raises PermanentFailure when a step has had too many.
     """
-    import anthropic  # noqa: PLC0415 - thousands of modules, wanted only where a model is called
-    import httpx2  # noqa: PLC0415 - the SDK's own; it wraps none of these inside a stream
+    import anthropic  # thousands of modules, wanted only where a model is called
+    import httpx2  # the SDK's own; it wraps none of these inside a stream
 
     try:
         async with asyncio.timeout(timeout) as limit:

@@ -55,7 +55,7 @@ def _split(listed: str) -> list[str]:
 
 @cache
 def _secret(arn: str) -> str:
-    import boto3  # noqa: PLC0415 - loads late
+    import boto3
 
     found: str = boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
     return found
@@ -76,7 +76,7 @@ async def close() -> None:
 
 
 def _made(key: str) -> "AsyncAnthropic":
-    import anthropic  # noqa: PLC0415 - thousands of modules
+    import anthropic  # thousands of modules
 
     provider = model_settings().BATON_MODEL_PROVIDER
     # Nothing is retried here: an invocation that waits is paid for.

@@ -22,7 +22,7 @@ def answered(request: Json) -> "Message | None":
     found = recorded(MESSAGE, request)
     if found is None:
         return None
-    from anthropic.types import Message  # noqa: PLC0415 - thousands of modules
+    from anthropic.types import Message  # thousands of modules
 
     return Message.model_validate(found)
 

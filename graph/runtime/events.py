@@ -78,7 +78,7 @@ class StepEvents:
         """What LangChain is to call, to tell its own events."""
         if "events" not in self.asked:
             return []
-        from graph.runtime.callbacks import Callbacks  # noqa: PLC0415 - few ask for them
+        from graph.runtime.callbacks import Callbacks  # few ask for them
 
         return [Callbacks(tell)]
 

@@ -13,7 +13,7 @@ def next_firing(schedule: str, timezone: str | None, *, after: datetime) -> date
     out comes at the first minute after the gap, one that comes twice counts once, and schedules
     whose minute or hour is a `*` go by the time that really passes. Raises BadInput.
     """
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only where a schedule is read
+    from cronsim import CronSim, CronSimError  # only where a schedule is read
 
     if len(schedule.split()) != 5:
         raise BadInput(

@@ -49,7 +49,7 @@ async def prune_threads(
 async def _holding(
     rt: Runtime, owner: str, threads: Sequence[Thread], values: Json
 ) -> list[Thread]:
-    from graph.runtime.values import newest_values  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.values import newest_values
 
     held = await newest_values(rt, threads, owner)
     return [t for t in threads if contains(jsonable(held[t.thread_id]), values)]

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from graph.errors import NotFound
 from graph.runtime.checkpoints import strict_serializer
 from graph.runtime.codec import Codec, Decoded, visible_values
 from graph.runtime.engine import Runtime
-from graph.runtime.models import Run, RunStatus, Thread
+from graph.runtime.models import Json, Run, RunStatus, Thread
 from graph.runtime.rendering import interrupt_json
 from graph.runtime.step_rows import INTERRUPT
 
@@ -33,14 +34,26 @@ async def final_values(rt: Runtime, run: Run) -> Any:
     if run.status in (RunStatus.ERROR, RunStatus.TIMEOUT):
         return {"__error__": run.error}
     decoded = await _decoded(rt, run.thread_id, run.head) if run.head else None
-    if decoded is None:
-        return {}
-    values = visible_values(decoded.checkpoint)
-    asked = [i for _, channel, told in decoded.writes if channel == INTERRUPT for i in told]
-    if run.status is not RunStatus.INTERRUPTED or not asked:
+    values = visible_values(decoded.checkpoint) if decoded else {}
+    if run.status is not RunStatus.INTERRUPTED:
+        return values
+    writes = decoded.writes if decoded else ()
+    asked = [interrupt_json(i) for _, name, told in writes if name == INTERRUPT for i in told]
+    asked = asked or await _asked_at_ceiling(rt, run)
+    if not asked:
         return values
     state = values if isinstance(values, dict) else {}
-    return {**state, INTERRUPT: [interrupt_json(interrupt) for interrupt in asked]}
+    return {**state, INTERRUPT: asked}
+
+
+async def _asked_at_ceiling(rt: Runtime, run: Run) -> list[Json]:
+    """The engine's own question, which no checkpoint has, while the thread stands at it."""
+    try:
+        thread = await rt.store.get_thread(run.thread_id, run.owner)
+    except NotFound:  # deleted meanwhile
+        return []
+    question: list[Json] = thread.interrupts.get("", [])
+    return question if thread.head == run.head else []
 
 
 async def _decoded(rt: Runtime, thread_id: str, checkpoint_id: str) -> Decoded | None:

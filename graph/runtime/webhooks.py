@@ -139,7 +139,7 @@ async def _payload(rt: Runtime, delivery: Delivery, mail: Mail, now: datetime) -
 
 
 async def _values(rt: Runtime, run: Run) -> Json | None:
-    from graph.runtime.values import final_values, values_at  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.values import final_values, values_at
 
     if run.head is None:
         return None

@@ -17,6 +17,7 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
+        self._prefixes: dict[str, str] = {}  # by who speaks
 
     def problem(self, message: str) -> None:
         """Why it does not start, in one line."""
@@ -32,8 +33,20 @@ class Terminal:
 
     def say(self, who: str, line: str) -> None:
         """A line of a process; structured logs are made readable."""
-        prefix = Text(f"{who:<{WIDTH}} ", style="dim")
-        self._console.print(prefix + Text.from_ansi(readable(line)))
+        text = readable(line)
+        if not text.isprintable():
+            self._console.print(Text.assemble(_prefix(who), Text.from_ansi(text)))
+            return
+        if who not in self._prefixes:  # a line for every step: rich takes its time with each
+            with self._console.capture() as prefix:
+                self._console.print(_prefix(who), end="")
+            self._prefixes[who] = prefix.get()
+        self._console.file.write(f"{self._prefixes[who]}{text}\n")
+        self._console.file.flush()
+
+
+def _prefix(who: str) -> Text:
+    return Text(f"{who:<{WIDTH}} ", style="dim")
 
 
 def facts(stack: Stack) -> list[tuple[str, str]]:

@@ -27,8 +27,8 @@ class Doorbell:
 async def embedded_sqs(
     children: Children, env: Mapping[str, str], redrive: Redrive
 ) -> AsyncIterator[Doorbell]:
-    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415 - boto3 loads late
-    from infra.local.sqs_server import NOTICES, QUEUE, sqs_server  # noqa: PLC0415 - loads late
+    from infra.local.sqs_queue import SqsSource
+    from infra.local.sqs_server import NOTICES, QUEUE, sqs_server
 
     async with sqs_server(children, env, redrive) as (source, endpoint):
         notices = await SqsSource.open(source.client, source.url.replace(QUEUE, NOTICES))
@@ -51,9 +51,9 @@ async def somebody_elses(
 
     Notices have their own in memory: it is this stack that tells those outside.
     """
-    import boto3  # noqa: PLC0415 - loads late
+    import boto3
 
-    from infra.local.sqs_queue import SqsSource  # noqa: PLC0415 - loads late
+    from infra.local.sqs_queue import SqsSource
 
     try:
         client = boto3.client(

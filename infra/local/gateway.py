@@ -211,8 +211,8 @@ def in_thread(call: Callable[[Json], Json]) -> Invoke:
 
 
 def _handle(event: Json) -> Json:
-    from functions.websocket.handler import handler  # noqa: PLC0415 - loads with the first client
-    from infra.local.worker import Context  # noqa: PLC0415 - loads late
+    from functions.websocket.handler import handler  # loads with the first client
+    from infra.local.worker import Context
 
     request_id = event["requestContext"]["requestId"]
     context: Any = Context(request_id, "baton-websocket", time.time() + TIMEOUT)

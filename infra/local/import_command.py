@@ -65,9 +65,9 @@ def import_(**options: Any) -> None:
 
 
 async def _imported(options: dict[str, Any]) -> "list[Copied]":
-    from graph.runtime.checkpoints import codec_for, strict_serializer  # noqa: PLC0415 - loads late
-    from infra.local.import_threads import Importer  # noqa: PLC0415 - loads late
-    from infra.local.stock import stock  # noqa: PLC0415 - loads late
+    from graph.runtime.checkpoints import codec_for, strict_serializer
+    from infra.local.import_threads import Importer
+    from infra.local.stock import stock
 
     registry = Registry(options["config"])
     graph_id = _graph(registry, options["graph_id"])

@@ -66,8 +66,8 @@ def replay(**options: Any) -> None:
 
 
 async def _replayed(options: Json) -> "Replayed":
-    from graph.adapters.long_term import LongTermStore  # noqa: PLC0415 - LangGraph loads late
-    from infra.local.replay import Replayer  # noqa: PLC0415 - loads late
+    from graph.adapters.long_term import LongTermStore
+    from infra.local.replay import Replayer
 
     registry = Registry(options["config"])
     url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)

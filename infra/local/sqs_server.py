@@ -66,11 +66,11 @@ def make_queues(client: Any, redrive: Redrive, name: str = QUEUE) -> str:
 
 def main() -> None:
     """The server itself; serves on the socket whose number it is given."""
-    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - loads late
+    from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         create_backend_app,
     )
-    from werkzeug.serving import make_server  # noqa: PLC0415 - loads late
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     fd = int(sys.argv[1])

@@ -58,7 +58,7 @@ def types(ts: bool, config: Path, out: Path | None) -> None:
 
 async def typescript(config: Path) -> str:
     """A module with a namespace for each graph; raises BadProject."""
-    from graph.runtime.json_schemas import schemas_of  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.json_schemas import schemas_of
 
     registry = Registry(config)
     for name, value in registry.env.items():

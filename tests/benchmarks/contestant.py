@@ -17,6 +17,7 @@ from tests.benchmarks.environments import environment, same_versions
 LONGEST_LINE = 1 << 20
 PATIENCE = 300.0  # seconds for one verb
 SHARED = ("langgraph", "langgraph-checkpoint", "langchain-core", "psycopg[binary]")
+DBOS = ("dbos==3.4.0",)
 STOCK = ("langgraph-checkpoint-postgres==3.2.0", "psycopg-pool==3.3.1")
 
 
@@ -85,6 +86,16 @@ async def stock(url: str) -> AsyncIterator[Contestant]:
     python = environment("stock", [*same_versions(*SHARED), *STOCK])
     command = [str(python), "-m", "tests.benchmarks.contestants.stock", url]
     async with contestant("stock", command, clean_env()) as one:
+        await one.do("setup")
+        yield one
+
+
+@contextlib.asynccontextmanager
+async def dbos(url: str) -> AsyncIterator[Contestant]:
+    """Durable workflows without LangGraph's loop, on an empty database."""
+    python = environment("dbos", [*DBOS, *same_versions("langgraph")])
+    command = [str(python), "-m", "tests.benchmarks.contestants.dbos_app", url]
+    async with contestant("dbos", command, clean_env()) as one:
         await one.do("setup")
         yield one
 

@@ -5,20 +5,25 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from tests.benchmarks.bench import Bench, middle, ratio
-from tests.benchmarks.contestant import Contestant, Cost, baton, stock
+from tests.benchmarks.contestant import Contestant, Cost, baton, dbos, stock
 from tests.benchmarks.project.workloads import W1_STEPS
 from tests.benchmarks.report import Goal, Result, Table
 
 ABOUT = (
     "W1 (10 no-op supersteps, 2 KB state): records, ten at a time, straight into the step handler, "
     "one superstep each; stock in one process, 32 runs at once over a pool. Lambda runs each "
-    "invocation in a process of its own: two of them share the two cores here."
+    "invocation in a process of its own: two of them share the two cores here. DBOS takes W1's "
+    "node as a workflow of 10 steps, 32 at once in one process: each result is stored, but there "
+    "is no graph, checkpoint, thread or queue, and nothing fences a workflow against a second "
+    "process that takes it for lost."
 )
 AT_ONCE = 32
 BATON = "baton: one superstep per record"
 BOTH = "baton: two invocations at once, as in Lambda"
 PREPARED = "the same, statements prepared (no proxy)"
 PER_RUN, PER_STEP = "stock: one ainvoke per run", "stock: one ainvoke per superstep"
+WORKFLOW = "DBOS: a workflow of 10 steps"
+EVERYBODY = (BATON, BOTH, PREPARED, PER_RUN, PER_STEP, WORKFLOW)
 
 
 @dataclass(slots=True)
@@ -37,13 +42,14 @@ class Speeds:
 
 async def measure(bench: Bench) -> Result:
     runs = bench.rounds(80, quick=40)
-    speeds = {name: Speeds() for name in (BATON, BOTH, PREPARED, PER_RUN, PER_STEP)}
+    speeds = {name: Speeds() for name in EVERYBODY}
     async with AsyncExitStack() as stack:
         database = bench.database()
         ours = await stack.enter_async_context(baton(database))
         beside = await stack.enter_async_context(baton(database))
         prepared = baton(bench.database(), DATABASE_PREPARES="true")
         theirs = await stack.enter_async_context(stock(bench.database()))
+        workflows = await stack.enter_async_context(dbos(bench.database()))
         whose = {
             BATON: [ours],
             BOTH: [ours, beside],
@@ -57,6 +63,9 @@ async def measure(bench: Bench) -> Result:
                 before = await asyncio.to_thread(bench.postgres_cpu)
                 if workers:
                     cost = await _drained(workers, runs)
+                elif name == WORKFLOW:
+                    cost = await workflows.do("runs", number=runs, at_once=AT_ONCE)
+                    assert cost.answer == runs * W1_STEPS, f"{cost.answer} steps for {runs} runs"
                 else:
                     single = name == PER_STEP
                     cost = await theirs.do("runs", number=runs, at_once=AT_ONCE, single=single)

@@ -7,14 +7,15 @@ import asyncio
 import json
 import sys
 from importlib.metadata import version
+from typing import Any
 from uuid import uuid4
 
 from langgraph_sdk import get_client
 
-INPUT = {"counted": [], "pids": []}
+INPUT: dict[str, Any] = {"counted": [], "pids": []}
 
 
-async def assistants(client):
+async def assistants(client: Any) -> dict[str, Any]:
     made = await client.assistants.create("counter", name="mine", metadata={"a": 1})
     changed = await client.assistants.update(made["assistant_id"], name="yours")
     found = await client.assistants.search(graph_id="counter", limit=5)
@@ -36,7 +37,7 @@ async def assistants(client):
     }
 
 
-async def threads(client):
+async def threads(client: Any) -> dict[str, Any]:
     user = {"user": str(uuid4())}
     made = await client.threads.create(metadata=user)
     thread_id = made["thread_id"]
@@ -60,7 +61,7 @@ async def threads(client):
     }
 
 
-async def runs(client):
+async def runs(client: Any) -> dict[str, Any]:
     thread_id = (await client.threads.create())["thread_id"]
     stream = client.runs.stream(thread_id, "counter", input=INPUT, stream_mode=["values"])
     parts = [part async for part in stream]
@@ -87,7 +88,7 @@ async def runs(client):
     }
 
 
-async def crons(client):
+async def crons(client: Any) -> dict[str, Any]:
     thread_id = (await client.threads.create())["thread_id"]
     made = await client.crons.create("counter", schedule="0 0 1 1 *", input=INPUT)
     await client.crons.create_for_thread(thread_id, "counter", schedule="0 0 1 1 *", input=INPUT)
@@ -98,7 +99,7 @@ async def crons(client):
     return {"found": len(found), "of_thread": len(of_thread), "left": await client.crons.count()}
 
 
-async def store(client):
+async def store(client: Any) -> dict[str, Any]:
     space = ["users", "ann"]
     await client.store.put_item(space, key="likes", value={"food": "soup"})
     item = await client.store.get_item(space, key="likes")
@@ -114,8 +115,8 @@ async def store(client):
     }
 
 
-async def main(url):
-    seen = {"version": version("langgraph-sdk")}
+async def main(url: str) -> None:
+    seen: dict[str, Any] = {"version": version("langgraph-sdk")}
     client = get_client(url=url)
     for part in (assistants, threads, runs, crons, store):
         seen[part.__name__] = await part(client)

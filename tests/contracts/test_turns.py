@@ -81,4 +81,6 @@ async def test_a_run_that_is_refused_leaves_the_thread_as_it_found_it(store: Sto
     await store.advance(behind, refused)
     thread = await store.get_thread(claim.thread_id, OWNER)
     assert (thread.status, thread.interrupts) == (ThreadStatus.INTERRUPTED, QUESTION)
-    assert (thread.head, thread.error) == ("c1", refused.error)
+    assert (thread.head, thread.error) == ("c1", None)
+    run = await store.get_run(run_of(behind).run_id, claim.thread_id, OWNER)
+    assert run.error == refused.error

@@ -43,7 +43,7 @@ async def driver(request: pytest.FixtureRequest) -> Any:
 
 async def stock(*given: Any) -> tuple[Any, list[Any]]:
     """The state that LangGraph itself comes to, and those on the way, newest first."""
-    whole = bound(format_1.graph(), InMemorySaver())
+    whole = format_1.graph().copy({"checkpointer": InMemorySaver()})
     config = config_of("stock", "", None)
     for one in given:
         await whole.ainvoke(one, config)

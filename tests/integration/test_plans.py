@@ -27,10 +27,11 @@ def rows_read(direct_url: str, name: str, params: dict[str, Any]) -> float:
         explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + query(name, params)
         (found,) = connection.execute(explain, params).fetchone() or ([],)
         connection.rollback()
-    return sum(
+    whole: float = sum(
         node["Actual Loops"] * sum(node.get(count, 0) for count in COUNTS)
         for node in nodes(found[0]["Plan"])
     )
+    return whole
 
 
 async def long_thread(store: PostgresStore, length: int) -> tuple[str, str]:
@@ -55,7 +56,7 @@ async def test_values_that_nothing_needs_are_found_in_one_pass(
     read = []
     for length in (750, 3000):
         thread_id, run_id = await long_thread(store, length)
-        params = {
+        params: dict[str, dict[str, Any]] = {
             "delete_checkpoints": {"thread_id": None, "run_ids": [run_id]},
             "cancel_run": {
                 "thread_id": thread_id,

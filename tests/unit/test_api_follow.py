@@ -7,6 +7,7 @@ import pytest
 
 from graph.adapters.memory import MemoryStore
 from graph.errors import NotFound, Unavailable
+from graph.runtime import follow
 from graph.runtime.follow import SLOWEST, Follower
 from graph.runtime.models import Run, RunStatus
 from tests.contracts.builders import OWNER, a_run, a_thread
@@ -138,3 +139,86 @@ async def test_all_hear_that_the_database_is_gone_and_the_next_wait_looks_again(
 
     assert [type(error) for error in told] == [Unavailable] * 3
     assert (await follower.end_of(run.run_id)).status is RunStatus.INTERRUPTED
+
+
+def stepping(follower: Follower, run: Run) -> tuple[asyncio.Event, asyncio.Task[bool]]:
+    """A task of this process that steps the run, and what ends it."""
+    over = asyncio.Event()
+    task = asyncio.create_task(over.wait())
+    follower.stepped_by(task, run.run_id)
+    return over, task
+
+
+async def test_a_run_that_is_stepped_here_is_looked_at_when_that_is_over(
+    store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "SELDOM", 60.0)
+    follower = Follower(store)
+    run = await store.a_run()
+    over, _ = stepping(follower, run)
+    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    await asyncio.sleep(2 * SLOWEST)
+    before = len(store.asked)
+    await store.end(run)
+    over.set()
+
+    ended = await waiting
+
+    assert ended.status is RunStatus.INTERRUPTED
+    assert (before, len(store.asked)) == (1, 2)
+
+
+async def test_one_who_is_stepped_here_does_not_have_others_looked_at_less(
+    store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "SELDOM", 60.0)
+    follower = Follower(store)
+    here, elsewhere = await store.a_run(), await store.a_run()
+    over, _ = stepping(follower, here)
+    first = asyncio.create_task(follower.end_of(here.run_id))
+    await asyncio.sleep(2 * SLOWEST)
+    second = asyncio.create_task(follower.end_of(elsewhere.run_id))
+    await asyncio.sleep(2 * SLOWEST)
+    await store.end(elsewhere)
+
+    ended = await second
+
+    assert ended.status is RunStatus.INTERRUPTED
+    assert all(asked == [elsewhere.run_id] for asked in store.asked[1:])
+    await store.end(here)
+    over.set()
+    await first
+
+
+async def test_a_run_that_somebody_else_ends_while_it_is_stepped_here(
+    store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "SELDOM", 0.05)
+    follower = Follower(store)
+    run = await store.a_run()
+    _, task = stepping(follower, run)
+    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    await asyncio.sleep(0.02)
+    await store.end(run)
+
+    ended = await waiting
+
+    assert ended.status is RunStatus.INTERRUPTED
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_run_that_is_passed_on_is_followed_like_any_other(
+    store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "SELDOM", 60.0)
+    follower = Follower(store)
+    run = await store.a_run()
+    over, task = stepping(follower, run)
+    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    over.set()
+    await task
+    await asyncio.sleep(2 * SLOWEST)
+    await store.end(run)
+
+    assert (await waiting).status is RunStatus.INTERRUPTED

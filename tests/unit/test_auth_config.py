@@ -11,7 +11,7 @@ from fastapi.requests import HTTPConnection
 from functions.api.access.callers import Caller
 from functions.api.access.configured import access_of
 from functions.api.access.remembered import Remembered
-from functions.api.security import KEYS
+from functions.api.access.security import KEYS
 from functions.settings import Settings
 from graph.adapters.auth_config import Cache, Security, auth_config
 from graph.adapters.memory import MemoryStore

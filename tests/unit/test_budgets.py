@@ -18,6 +18,7 @@ from graph.llm.chat import Claude
 from graph.runtime.models import NewRun, Run, RunStatus, ThreadStatus
 from graph.runtime.runs import start_run
 from graph.runtime.threads import Place, read_state
+from graph.runtime.values import final_values
 from graph.usage import Totals
 from infra.local import message_format, messages
 from infra.local.messages import MessagesServer
@@ -243,6 +244,30 @@ async def test_the_question_stands_in_the_state_and_in_the_stream(server: Server
     told = [event for _, event in driven.store.tables.events[run.run_id]]
     ((interrupt,),) = [json.loads(e.data)["__interrupt__"] for e in told if b"__inter" in e.data]
     assert interrupt == task["interrupts"][0]
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_who_waits_for_the_run_is_told_the_question(server: Server, calls: int) -> None:
+    driven = Driver(for_ever())
+    run = await driven.run(GIVEN, **asking(model_calls=calls))
+    told = await final_values(driven.rt, run)
+    assert told["messages"]
+    assert [asked["value"] for asked in told["__interrupt__"]] == [await question(driven)]
+    await resume(driven, {"raise_budget": {"model_calls": 9}})
+    assert "__interrupt__" not in await final_values(driven.rt, run)  # it has been answered
+    await driven.store.delete_thread(driven.thread_id, OWNER)
+    assert await final_values(driven.rt, run) == {}
+
+
+async def test_who_waits_is_told_of_a_ceiling_that_was_reached_before_the_first_step(
+    server: Server,
+) -> None:
+    driven = Driver(for_ever())
+    await driven.run(GIVEN, **asking(thread={"model_calls": 1}))
+    run = await driven.run(GIVEN, **asking(thread={"model_calls": 1}))
+    assert run.spent.calls == 0
+    (asked,) = (await final_values(driven.rt, run))["__interrupt__"]
+    assert asked["value"]["whose"] == "thread"
 
 
 async def test_calls_of_one_step_are_held_to_the_ceiling_one_by_one(server: Server) -> None:

@@ -6,15 +6,19 @@ from typing import Any
 
 import orjson
 import pytest
+from anthropic.types import Message
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
+from graph.llm.batches import Collected
 from graph.llm.chat import Claude
+from graph.llm.chunks import chunks_of
 from graph.runtime.models import RunStatus
 from tests.fixtures.driver import Driver
 from tests.fixtures.offline import offline as offline
@@ -180,3 +184,18 @@ async def test_a_call_without_arguments_is_whole_too(scripted: list[Any]) -> Non
     scripted += [{"content": [block], "stop_reason": "tool_use"}]
     answer = await Claude().bind_tools([Weather]).ainvoke("Hello")
     assert [call["args"] for call in answer.tool_calls] == [{}]
+
+
+async def test_an_answer_that_a_batch_or_a_record_brought_is_told_alike() -> None:
+    text = {"type": "text", "text": TEXT}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "Weather", "input": ARGS}
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "stop_sequence": None}
+    said = {**head, **FACTS, "content": [text, call], "stop_reason": "tool_use"}
+    chunks = [chunk async for chunk in chunks_of(Collected(Message.model_validate(said)))]
+    whole = add_ai_message_chunks(*chunks)
+    assert whole.content == TEXT
+    assert [(c["name"], c["args"], c["id"]) for c in whole.tool_calls] == [
+        ("Weather", ARGS, "toolu_1")
+    ]
+    assert whole.usage_metadata == CALLING[-1].usage_metadata
+    assert whole.response_metadata == CALLING[-1].response_metadata

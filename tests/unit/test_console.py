@@ -42,3 +42,17 @@ def test_a_problem_is_one_line() -> None:
     Terminal(Console(file=written, soft_wrap=True)).problem("it does\n  not [start]")
 
     assert written.getvalue() == "baton: it does not [start]\n"
+
+
+def test_colours_are_a_terminals_and_no_file_has_them() -> None:
+    colour, plain = io.StringIO(), io.StringIO()
+    terminal = Terminal(Console(file=colour, force_terminal=True, color_system="standard"))
+    file = Terminal(Console(file=plain))
+    for printer in (terminal, file, terminal, file):
+        printer.say("api", "plain")
+        printer.say("api", "\x1b[31mred\x1b[0m")
+
+    assert colour.getvalue() == 2 * (
+        "\x1b[2mapi       \x1b[0mplain\n\x1b[2mapi       \x1b[0m\x1b[31mred\x1b[0m\n"
+    )
+    assert plain.getvalue() == 2 * "api       plain\napi       red\n"

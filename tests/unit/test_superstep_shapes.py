@@ -20,6 +20,13 @@ class State(TypedDict, total=False):
     n: int
 
 
+class Last(TypedDict, total=False):
+    """Without a sum: a nested graph hands all that it was given back, and doubles it."""
+
+    log: list[str]
+    n: int
+
+
 def says(name: str) -> Any:
     return lambda state: {"log": [name]}
 
@@ -88,11 +95,12 @@ def subgraph(checkpointer: Any = None) -> Any:
 
 def subgraph_again() -> Any:
     """A nested graph that remembers, and one within it, come to in three supersteps of a run."""
-    inmost = StateGraph(State).add_node("count", count).add_edge(START, "count")
-    inner = StateGraph(State).add_node("in", inmost.compile(checkpointer=True))
+    inmost = StateGraph(Last).add_node("count", lambda s: {"n": s.get("n", 0) + 1})
+    inmost.add_edge(START, "count")
+    inner = StateGraph(Last).add_node("in", inmost.compile(checkpointer=True))
     inner.add_node("x", says("x")).add_edge(START, "in")
     inner.add_conditional_edges("in", lambda s: "in" if s["n"] % 2 else "x")
-    graph = StateGraph(State).add_node("inner", inner.compile(checkpointer=True))
+    graph = StateGraph(Last).add_node("inner", inner.compile(checkpointer=True))
     graph.add_node("start", says("start")).add_node("look", says("look")).add_edge(START, "start")
     graph.add_edge("start", "inner").add_edge("inner", "look")
     graph.add_conditional_edges("look", lambda s: "inner" if s["n"] < 5 else END)

@@ -90,6 +90,9 @@ ALARMS = {
     for name, resource in MONITORING["Resources"].items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
+SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+GIGABYTES = {"db.t4g.micro": 1, "db.t4g.medium": 4}
+BYTES_PER_CONNECTION = 9_531_392  # max_connections of RDS for PostgreSQL by default
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "localstack-compose.yml").read_text())
 
 
@@ -354,14 +357,29 @@ def test_every_parameter_is_described_and_bounded(name: str) -> None:
     assert bounded or {"MinValue", "MaxValue"} <= set(parameter)
 
 
-def test_every_environment_of_samconfig_sets_parameters_that_exist() -> None:
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    for environment in ("dev", "staging", "prod"):
-        deploy = config[environment]["deploy"]["parameters"]
-        given = dict(override.split("=", 1) for override in deploy["parameter_overrides"])
-        assert set(given) <= set(TEMPLATE["Parameters"])
-        assert given["Stage"] == environment
-        assert deploy["stack_name"] == f"baton-{environment}"
+def overrides(environment: str) -> dict[str, str]:
+    """What samconfig.toml says of an environment's parameters."""
+    deploy = SAMCONFIG[environment]["deploy"]["parameters"]
+    return dict(override.split("=", 1) for override in deploy["parameter_overrides"])
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_every_environment_of_samconfig_sets_parameters_that_exist(environment: str) -> None:
+    given = overrides(environment)
+    assert set(given) <= set(TEMPLATE["Parameters"])
+    assert given["Stage"] == environment
+    stack = SAMCONFIG[environment]["deploy"]["parameters"]["stack_name"]
+    assert stack == f"baton-{environment}"
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_what_runs_at_once_fits_the_database(environment: str) -> None:
+    """Even if each held a connection of the proxy's nine tenths all the time."""
+    defaults = {name: one.get("Default") for name, one in TEMPLATE["Parameters"].items()}
+    set_to = {**defaults, **overrides(environment)}
+    connections = GIGABYTES[set_to["DatabaseClass"]] * 2**30 / BYTES_PER_CONNECTION
+    bounded = ("StepConcurrency", "ApiConcurrency", "NotifyConcurrency", "StreamConcurrency")
+    assert sum(int(set_to[name]) for name in bounded) + 2 < 0.9 * connections  # sweep, migrate
 
 
 @pytest.mark.parametrize("name", sorted(NESTED))

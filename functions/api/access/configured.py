@@ -7,8 +7,8 @@ from functions.api.access.identify import ByClaims, ByKey, Identify, anybody
 from functions.api.access.project_auth import ProjectAuth
 from functions.api.access.quotas import Quotas
 from functions.api.access.remembered import Remembered
+from functions.api.access.security import KEYS
 from functions.api.access.subjects import Permit
-from functions.api.security import KEYS
 from functions.settings import Settings
 from graph.adapters.auth_config import Security
 from graph.adapters.registry import Registry

@@ -87,7 +87,7 @@ class ProjectAuth:
         handler = _handler(await self._auth(), resource, action)
         if handler is None:
             return {}
-        from langgraph_sdk import Auth  # noqa: PLC0415 - only for projects that have an auth
+        from langgraph_sdk import Auth  # only for projects that have an auth
 
         context = Auth.types.AuthContext(
             permissions=user.permissions,
@@ -132,7 +132,7 @@ async def _arguments(handler: Any, request: HTTPConnection) -> dict[str, Any]:
 
 async def _asked(handler: Any, given: dict[str, Any], *, refusal: int = 401) -> Any:
     """What the handler returns; its HTTPException or failed assertion is a refusal."""
-    from langgraph_sdk.auth.exceptions import HTTPException as Refused  # noqa: PLC0415 - as above
+    from langgraph_sdk.auth.exceptions import HTTPException as Refused
 
     try:
         if inspect.iscoroutinefunction(handler):

@@ -30,9 +30,9 @@ MODES = ("text/plain", "application/json")
 async def a2a(request: Request, api: Api, owner: Owner, assistant_id: str) -> Response:
     """JSON-RPC: message/send, message/stream, tasks/get, tasks/resubscribe, tasks/cancel."""
     needs("a2a")
-    from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher  # noqa: PLC0415 - optional
+    from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
 
-    from functions.api.doors.a2a_tasks import Tasks  # noqa: PLC0415 - imports the same
+    from functions.api.doors.a2a_tasks import Tasks
 
     async with inside(request) as client:
         assistant = await _said(client, "GET", f"/assistants/{segment(assistant_id)}")
@@ -69,8 +69,8 @@ async def first_card(
 
 
 def _card(request: Request, assistant: Json) -> Json:
-    from a2a.server.request_handlers.response_helpers import agent_card_to_dict  # noqa: PLC0415
-    from a2a.types import (  # noqa: PLC0415 - loads late
+    from a2a.server.request_handlers.response_helpers import agent_card_to_dict
+    from a2a.types import (
         AgentCapabilities,
         AgentCard,
         AgentInterface,

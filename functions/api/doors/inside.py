@@ -29,7 +29,7 @@ def inside(request: HTTPConnection, *, followed: bool = False) -> "httpx.AsyncCl
 
     What it starts is `followed` if the client reads of it on another line.
     """
-    import httpx  # noqa: PLC0415 - loads late
+    import httpx
 
     app: ASGIApp = request.app
     more = {key: request.scope[key] for key in GATEWAYS if key in request.scope}

@@ -44,8 +44,8 @@ class Tools:
         self.api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        from mcp.server.lowlevel import Server  # noqa: PLC0415 - takes a second, and is optional
-        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager  # noqa: PLC0415
+        from mcp.server.lowlevel import Server  # takes a second, and is optional
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
         server: Any = Server("baton", on_list_tools=self.list, on_call_tool=self.call)
         manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
@@ -54,7 +54,7 @@ class Tools:
 
     async def list(self, context: Any, params: Any) -> Any:  # noqa: ARG002
         """The assistants that the caller may see."""
-        from mcp_types import ListToolsResult, Tool  # noqa: PLC0415 - loads late
+        from mcp_types import ListToolsResult, Tool
 
         schemas: dict[str, Json] = {}
         tools = []
@@ -116,14 +116,14 @@ def as_arguments(schema: Json) -> Json:
 
 
 def _wrong(message: str) -> Exception:
-    from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - loads late
-    from mcp_types import INVALID_PARAMS  # noqa: PLC0415 - loads late
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import INVALID_PARAMS
 
     return MCPError(INVALID_PARAMS, message)
 
 
 def _result(answer: "httpx.Response") -> Any:
-    from mcp_types import CallToolResult, TextContent  # noqa: PLC0415 - loads late
+    from mcp_types import CallToolResult, TextContent
 
     values = {} if answer.status_code != 200 else answer.json()
     problem = _problem(answer, values)

@@ -53,7 +53,7 @@ class Frames:
 
     async def told(self) -> AsyncIterator[list[Json] | None]:
         """Those of one event at a time, for a client goes on after an event; None for a while."""
-        from langgraph_sdk.stream.subscription import (  # noqa: PLC0415 - one kind of stream needs it
+        from langgraph_sdk.stream.subscription import (  # one kind of stream needs it
             matches_subscription,
         )
 

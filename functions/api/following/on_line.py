@@ -46,6 +46,7 @@ async def on_line(
         stepping = inline.step_inline(*given, run_id=run.run_id, line=line)
         task = asyncio.create_task(stepping)
         edge.lines[run.run_id] = line, task
+        edge.follower.stepped_by(task, run.run_id)
         task.add_done_callback(lambda task: _over(edge, run.run_id, task))
     return run
 

@@ -42,7 +42,7 @@ async def get_graph(api: Api, owner: Owner, assistant_id: str, xray: Depth = Fal
 async def get_schemas(api: Api, owner: Owner, assistant_id: str) -> Response:
     """JSON schemas of what the graph takes, gives and keeps."""
     await late("graph.runtime.json_schemas")
-    from graph.runtime.json_schemas import schemas_of  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.json_schemas import schemas_of
 
     assistant, graph = await _loaded(api, assistant_id, owner)
     return answer({"graph_id": assistant.graph_id, **schemas_of(graph)})
@@ -55,7 +55,7 @@ async def get_subgraphs(
 ) -> Response:
     """The schemas of nested graphs by namespace: `outer`, or with `recurse` `outer|inner`, too."""
     await late("graph.runtime.json_schemas")
-    from graph.runtime.json_schemas import schemas_of  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.json_schemas import schemas_of
 
     _, graph = await _loaded(api, assistant_id, owner)
     nested = graph.aget_subgraphs(namespace=namespace, recurse=recurse)

@@ -14,8 +14,8 @@ from functions.api.following.on_line import if_followed, on_line
 from functions.api.following.waiting import end_of, where
 from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS, Problem, partial
+from functions.api.schemas.fields import Limit, Offset
 from functions.api.schemas.runs import RunAnswer, RunCreate, RunWait
-from functions.api.schemas.shared import Limit, Offset
 from graph.runtime.models import RunStatus
 from graph.runtime.runs import stop_run
 

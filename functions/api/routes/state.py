@@ -12,7 +12,7 @@ from functions.api.edge import Api, Edge
 from functions.api.request.if_match import IfMatch
 from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS, Problem, partial
-from functions.api.schemas.shared import CheckpointRef
+from functions.api.schemas.fields import CheckpointRef
 from functions.api.schemas.state import (
     HistoryQuery,
     StateAnswer,
@@ -72,7 +72,7 @@ async def update(
     api: Api, owner: Owner, thread_id: UUID, asked: StateUpdate, expected: IfMatch
 ) -> Response:
     """Write values as a node would; from a checkpoint in the past, a fork."""
-    from graph.runtime.edits import Edit, Write, update_state  # noqa: PLC0415 - as below
+    from graph.runtime.edits import Edit, Write, update_state
 
     at = asked.checkpoint or CheckpointRef(checkpoint_id=asked.checkpoint_id)
     thread = await api.rt.store.get_thread(str(thread_id), owner)
@@ -87,7 +87,7 @@ async def update(
 async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) -> Response:
     """States, newest first."""
     await late("graph.runtime.threads")
-    from graph.runtime.threads import Past, read_history  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.threads import Past, read_history
 
     before = asked.before
     if isinstance(before, CheckpointRef):
@@ -119,7 +119,7 @@ _HEAD = CheckpointRef()
 
 async def _state(api: Edge, owner: str, thread_id: UUID, asked: StateAt) -> Response:
     await late("graph.runtime.threads")
-    from graph.runtime.threads import read_state  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.threads import read_state
 
     thread = await api.rt.store.get_thread(str(thread_id), owner)
     place = _place(asked.checkpoint)
@@ -139,7 +139,7 @@ def _shown(state: Json, fields: Sequence[str] | None) -> Json:
 
 
 def _place(at: CheckpointRef) -> Any:
-    from graph.runtime.threads import Place  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.threads import Place
 
     named = str(at.checkpoint_id) if at.checkpoint_id else None
     return Place(named, at.checkpoint_ns or "", at.checkpoint_map)

@@ -12,7 +12,7 @@ from functions.api.answers import answer, nothing
 from functions.api.edge import Api, Edge
 from functions.api.request.limits import StrictRoute
 from functions.api.schemas.answers import PROBLEMS
-from functions.api.schemas.shared import Limit, Offset
+from functions.api.schemas.fields import Limit, Offset
 from graph.errors import BadInput
 from graph.runtime.models import Json
 from graph.runtime.retention import YEARS_10

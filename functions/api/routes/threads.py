@@ -136,7 +136,7 @@ async def delete(api: Api, owner: Owner, thread_id: UUID) -> Response:
 
 async def _with_state(api: Edge, thread: Thread, asked: ThreadCreate) -> Thread:
     await late("graph.runtime.edits")
-    from graph.runtime.edits import Write, create_with_state  # noqa: PLC0415 - LangGraph loads late
+    from graph.runtime.edits import Write, create_with_state
 
     if "graph_id" not in thread.metadata:
         raise BadInput("body.supersteps: they need a graph_id: which graph's state is it?")

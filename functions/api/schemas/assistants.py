@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
+from functions.api.schemas.fields import Limit, Offset, SortOrder
 from functions.api.schemas.runs import RunConfig
-from functions.api.schemas.shared import Limit, Offset, SortOrder
 from graph.runtime.models import AssistantChange, AssistantQuery, Json
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from functions.api.schemas.fields import Limit, Offset, SortOrder
 from functions.api.schemas.runs import RunCreate
-from functions.api.schemas.shared import Limit, Offset, SortOrder
 from graph.errors import BadInput
 from graph.runtime.models import Cron, Json
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from functions.api.schemas.shared import CheckpointRef
+from functions.api.schemas.fields import CheckpointRef
 from graph.runtime.models import Json, RunStatus
 
 YEAR = 366 * 86400  # seconds

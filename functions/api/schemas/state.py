@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, StringConstraints
 
-from functions.api.schemas.shared import CheckpointRef, Limit
+from functions.api.schemas.fields import CheckpointRef, Limit
 from graph.runtime.models import Json
 
 STATE_FIELDS = "next|tasks|checkpoint|metadata|created_at|parent_checkpoint|interrupts"

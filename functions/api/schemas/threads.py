@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
+from functions.api.schemas.fields import Limit, Offset, SortOrder
 from functions.api.schemas.runs import Command
-from functions.api.schemas.shared import Limit, Offset, SortOrder
 from graph.runtime.models import Json, ThreadQuery, ThreadStatus
 from graph.runtime.retention import YEARS_10
 

@@ -26,14 +26,14 @@ class LongTermStore:
         self._opening = asyncio.Lock()
 
     def of(self, owner: str) -> "OwnedStore":
-        from graph.adapters.long_term.owned import OwnedStore  # noqa: PLC0415 - LangGraph loads late
+        from graph.adapters.long_term.owned import OwnedStore
 
         return OwnedStore(self._opened, owner, self.config.ttl)
 
     async def _opened(self) -> "Items":
         async with self._opening:
             if self._items is None:
-                from graph.adapters.long_term.items import (  # noqa: PLC0415 - only where used
+                from graph.adapters.long_term.items import (  # only where used
                     open_items,
                 )
 

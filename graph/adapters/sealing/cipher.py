@@ -126,8 +126,8 @@ class Cipher:
         return self._found(key_id)
 
     def _made(self, key_id: str) -> "Pair":
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - only where there are keys
-        from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - as above
+        from cryptography.exceptions import InvalidTag  # only where there are keys
+        from cryptography.hazmat.primitives.ciphers.aead import (
             AESGCMSIV,
             AESSIV,
         )

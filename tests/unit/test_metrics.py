@@ -23,7 +23,9 @@ HAIKU = {"model": "claude-haiku-5-5", "usage": {"input_tokens": 1000, "output_to
 class Fenced(MemoryStore):
     """Its claims are lost before anything is saved."""
 
-    async def advance(self, claim: Claim, result: StepResult) -> Advanced:
+    async def advance(
+        self, claim: Claim, result: StepResult, *, lease: float | None = None
+    ) -> Advanced:
         raise LostClaim("somebody else has it")
 
 

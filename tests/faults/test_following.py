@@ -109,5 +109,5 @@ async def test_both_sdks_see_every_event_once_and_in_order(
             through_a_tap("@langchain/langgraph-sdk (JavaScript)", javascript(node)),
         )
     for segments, cuts in both:
-        assert segments >= 1.5 * cuts
-        assert cuts >= 3
+        assert segments >= 4
+        assert cuts >= 2

@@ -42,7 +42,7 @@ async def told_of(run: Any) -> list[Any]:
 
 async def test_a_call_is_told_with_its_result_and_its_milliseconds() -> None:
     async def run(args: Look) -> str:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.03)
         return f"nothing {args.where}"
 
     started, finished = await told_of(run)

@@ -24,7 +24,7 @@ CALL = {"name": "look", "args": {"where": "here"}, "id": "call-1"}
 @tool
 async def look(where: str) -> str:
     """Look somewhere."""
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.03)
     if where == "nowhere":
         raise ValueError("there is no such place")
     return f"nothing {where}"

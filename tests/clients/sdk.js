@@ -1,8 +1,8 @@
-// The JavaScript SDK as people use it; prints what it saw as JSON: node sdk.js URL SCENARIO
+// The JavaScript SDK as people use it; prints what it saw as JSON: node sdk.js URL SCENARIO [KEY]
 import { Client } from "@langchain/langgraph-sdk";
 
-const [url, scenario] = process.argv.slice(2);
-const client = new Client({ apiUrl: url, apiKey: null });
+const [url, scenario, apiKey = null] = process.argv.slice(2);
+const client = new Client({ apiUrl: url, apiKey });
 const { runs, threads, assistants } = client;
 
 const collect = async (stream) => {

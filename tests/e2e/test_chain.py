@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from langgraph.pregel.remote import RemoteGraph
 
 from infra.local.event_source import Pace
 from infra.local.events import failed_of, sqs_event
@@ -14,6 +15,7 @@ from infra.local.sqs_queue import in_thread
 from tests.e2e.deployment import Around, deployment
 from tests.e2e.figures import Figures
 from tests.e2e.test_account import values_after
+from tests.fixtures.node import Node
 
 INPUT = {"log": ["x"]}
 PATIENCE = 30.0
@@ -43,6 +45,28 @@ async def test_a_question_is_asked_and_answered(around: Around) -> None:
     assert [question["value"] for question in asked["__interrupt__"]] == [{"ask": "go on?"}]
     assert thread["status"] == "interrupted"
     assert done == {"log": ["x", "a", "answered yes", "c"]}
+
+
+async def test_a_remote_graph(around: Around) -> None:
+    async with deployment(around) as it:
+        remote = RemoteGraph("steps", client=it.sdk)
+        config: Any = {"configurable": {"thread_id": await it.thread()}}
+        chunks = [chunk async for chunk in remote.astream(INPUT, config, stream_mode="updates")]
+        values = await remote.ainvoke({"log": ["y"]}, config)
+
+    assert chunks == [{"a": {"log": ["a"]}}, {"b": {"log": ["b"]}}, {"c": {"log": ["c"]}}]
+    assert values == {"log": ["x", "a", "b", "c", "y", "a", "b", "c"]}
+
+
+async def test_the_javascript_sdk(around: Around, node: Node) -> None:
+    """Threads, runs, a question and its answer, and a stream, which comes in segments."""
+    async with deployment(around) as it:
+        seen = await node(node.sdk, it.url, "approve", it.key)
+        threads = await node(node.sdk, it.url, "threads", it.key)
+
+    assert (seen["status"], seen["parts"][-1]["event"]) == ("interrupted", "end")
+    assert seen["state"]["values"] == {"log": ["x", "a", "answered yes", "c"]}
+    assert (threads["history"], threads["gone"]) == (5, 404)
 
 
 async def test_waiting_longer_than_one_request_may_take(around: Around) -> None:

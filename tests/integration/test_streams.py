@@ -376,6 +376,7 @@ async def test_an_open_line_that_ends_in_time_is_taken_up_again(
         assert seen.drops == 0
 
 
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect")  # its own line ends, too
 async def test_nothing_is_lost_when_the_run_ends_as_its_line_does(store: PostgresStore) -> None:
     async with following(store, stream_seconds=0.3) as stack:
         offer(stack, ticking=ticking(1, 0.6))

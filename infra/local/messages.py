@@ -82,6 +82,8 @@ class MessagesServer:
 
     async def __aenter__(self) -> Self:
         self._socket = socket.create_server(self._address)
+        # asyncio does so for sockets of its own: else a text waits 40 ms for the one before it.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = _Server(
             uvicorn.Config(
                 self._app(), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1

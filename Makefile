@@ -34,7 +34,7 @@ test: .venv/.ready pgbouncer browser ## Run all tests but e2e: unit, contracts, 
 test-faults: .venv/.ready pgbouncer ## Run the full fault tests and print what was lost or repeated
 	@$(BIN)/python -m pytest tests/faults --full -s $(ARGS)
 
-e2e: .venv/.ready pgbouncer ## Deploy the template into an emulated account, run the bundle under Lambda's emulator
+e2e: .venv/.ready pgbouncer browser ## Deploy the template into an emulated account, run the bundle under Lambda's emulator
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 e2e-localstack: .venv/.ready pgbouncer ## Deploy the template into LocalStack's code, without Docker

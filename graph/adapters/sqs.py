@@ -17,7 +17,7 @@ GROUP_ID = re.compile(r"[!-~]{1,128}")
 
 
 class SqsQueue:
-    """A `Queue` over boto3, which is loaded when the first job is sent.
+    """A `Queue` over botocore, which is loaded when the first job is sent.
 
     `fair` sends the owner as MessageGroupId: one owner's backlog does not delay the others.
     """
@@ -27,7 +27,7 @@ class SqsQueue:
     ) -> None:
         self.url = url
         self.fair = fair
-        self._make_client = client or _boto3_client
+        self._make_client = client or _botocore_client
         self._made_client: Any = None
         self._making = threading.Lock()
 
@@ -52,7 +52,7 @@ class SqsQueue:
             raise Unavailable(f"the queue {self.url} did not take a job: {error}") from error
 
     def _client(self) -> Any:
-        with self._making:  # making a boto3 client is not thread-safe, using one is
+        with self._making:  # making a client is not thread-safe, using one is
             if self._made_client is None:
                 self._made_client = self._make_client()
         return self._made_client
@@ -65,9 +65,12 @@ def group_id(owner: str) -> str:
     return hashlib.sha256(owner.encode()).hexdigest()
 
 
-def _boto3_client() -> Any:
-    import boto3
+def _botocore_client() -> Any:
+    """What boto3 would hand out, a twentieth of a cold start sooner."""
     from botocore.config import Config
+    from botocore.session import get_session
 
-    retries = {"mode": "standard", "max_attempts": 3}
-    return boto3.client("sqs", config=Config(connect_timeout=2, read_timeout=5, retries=retries))
+    config = Config(
+        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}
+    )
+    return get_session().create_client("sqs", config=config)

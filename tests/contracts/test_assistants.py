@@ -137,7 +137,8 @@ async def test_what_there_is_not(store: Store) -> None:
 
 
 async def test_a_stranger_finds_nothing_and_changes_nothing(store: Store) -> None:
-    mine = await made(store, metadata={"a": 1})
+    unique = {"a": uuid.uuid4().hex}
+    mine = await made(store, metadata=unique)
     thread_id = await new_thread(store, metadata={"assistant_id": mine.assistant_id})
     where = (mine.assistant_id, STRANGER)
     assert await store.get_assistant(*where) is None
@@ -145,7 +146,7 @@ async def test_a_stranger_finds_nothing_and_changes_nothing(store: Store) -> Non
     assert await store.set_latest(*where, 1) is None
     assert await store.delete_assistant(*where, with_threads=True) is False
     assert await store.list_versions(*where, metadata={}, limit=10, offset=0) == []
-    assert await names(store, owner=STRANGER) == []
+    assert await names(store, owner=STRANGER, metadata=unique) == []
     assert await store.get_assistant(mine.assistant_id, OWNER) == mine
     assert (await store.get_thread(thread_id, OWNER)).thread_id == thread_id
 

@@ -12,7 +12,7 @@ from graph.runtime.engine import Runtime
 from graph.runtime.leg import ringing_for, steps
 from graph.runtime.line import Line
 from graph.runtime.listening import Listener
-from graph.runtime.models import Refusal, StepJob
+from graph.runtime.models import Refusal, Run, StepJob
 from graph.runtime.ports import Queue
 from graph.runtime.runs import ring
 from graph.runtime.step import pass_over
@@ -22,36 +22,39 @@ log = logging.getLogger("baton.inline")
 
 @dataclass(slots=True)
 class HeldBack:
-    """A queue whose first message is for this process, and comes out when its lease is over.
-
-    The message is the same as ever: if the process dies, a worker takes the step that it rings for.
-    """
+    """A queue whose first message is for this process."""
 
     queue: Queue
-    lease: float
     job: StepJob | None = None  # what is to be stepped here
 
     async def send(self, job: StepJob, *, owner: str, delay: float = 0.0) -> None:
         if self.job is None and not delay:
-            self.job, delay = job, self.lease
-        await self.queue.send(job, owner=owner, delay=delay)
+            self.job = job
+        else:
+            await self.queue.send(job, owner=owner, delay=delay)
 
 
 async def step_inline(
-    rt: Runtime, listener: Listener | None, job: StepJob, *, run_id: str, line: Line
+    rt: Runtime, listener: Listener | None, job: StepJob, *, run: Run, line: Line
 ) -> None:
     """Take a run's steps until it ends, or pass it on when the line does not hold that long.
 
-    Those who follow it by the listener hear of it before it is written.
-    Never raises for a store or queue that does not answer: the message that was held back comes.
+    One message, the guard, comes when the first step's lease is over and looks where the run is: if
+    this process has died, workers go on from there. Those who follow the run by the listener hear
+    of it before it is written. Never raises for a store or queue that does not answer.
     """
+    told = {"run_id": run.run_id}
+    guard = replace(job, redelivered=True, guards=run.run_id)
+    guarding = asyncio.create_task(ring(rt, guard, owner=run.owner, delay=line.lease))
     try:
-        with listener.feeding(run_id) if listener else nullcontext() as feed:
+        with listener.feeding(run.run_id) if listener else nullcontext() as feed:
             following = await _steps(replace(rt, feed=feed), job, line)
     except Unavailable:
-        log.warning("the run goes on with its message", extra={"run_id": run_id}, exc_info=True)
-        return
-    log.info("inline", extra={"run_id": run_id, "passed_on": following is not None})
+        log.warning("the run goes on with its guard", extra=told, exc_info=True)
+    else:
+        log.info("inline", extra={**told, "passed_on": following is not None})
+    finally:
+        await guarding
 
 
 async def _steps(rt: Runtime, job: StepJob, line: Line) -> StepJob | None:
@@ -61,7 +64,6 @@ async def _steps(rt: Runtime, job: StepJob, line: Line) -> StepJob | None:
         await pass_over(job, claim, rt)
         return job
     outside: list[asyncio.Task[None]] = []
-    guard: asyncio.Task[None] | None = None  # the message of a step; the first's is on its way
     deadline = time.monotonic() + line.lease
     going = steps(
         claim, known, rt, deadline=deadline, pace=lambda _: line.lease if line.holds else None
@@ -69,13 +71,7 @@ async def _steps(rt: Runtime, job: StepJob, line: Line) -> StepJob | None:
     async with aclosing(going) as taking:
         async for taken in taking:
             outside.append(ringing_for(rt, taken))
-            if guard:
-                await guard
-            following = taken.advanced.next_job
-            if following and taken.advanced.claim:
-                ringing = ring(rt, following, owner=claim.owner, delay=line.lease)
-                guard = asyncio.create_task(ringing)
-    if following:
+    if following := taken.advanced.next_job:
         await ring(rt, following, owner=claim.owner, delay=taken.advanced.delay)
     await asyncio.gather(*outside)
     return following

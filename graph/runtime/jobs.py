@@ -7,8 +7,10 @@ from graph.runtime.models import StepJob
 
 
 def encode(job: StepJob) -> str:
-    """Compact JSON: {"thread_id", "seq", "redelivered"}."""
+    """Compact JSON: {"thread_id", "seq", "redelivered"}, and a guard's {"guards"}."""
     body = {"thread_id": job.thread_id, "seq": job.seq, "redelivered": job.redelivered}
+    if job.guards:
+        body["guards"] = job.guards
     return json.dumps(body, separators=(",", ":"))
 
 
@@ -23,9 +25,11 @@ def decode(text: str, receive_count: int) -> StepJob:
     flag = body.get("redelivered", False)
     if not isinstance(flag, bool):
         raise BadInput(f"redelivered in a step message must be true or false, not {flag!r}")
-    return StepJob(
-        _thread_id(body.get("thread_id")), _seq(body.get("seq")), flag or receive_count > 1
-    )
+    guards = body.get("guards")
+    if not (guards is None or (isinstance(guards, str) and guards)):
+        raise BadInput(f"guards in a step message must be a run's id, not {guards!r}")
+    thread_id, seq = _thread_id(body.get("thread_id")), _seq(body.get("seq"))
+    return StepJob(thread_id, seq, flag or receive_count > 1, guards)
 
 
 def _thread_id(value: object) -> str:

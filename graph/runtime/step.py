@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from graph.errors import Unavailable
 from graph.runtime.claims import claimed
@@ -79,11 +80,14 @@ async def pass_over(job: StepJob, refusal: Refusal, rt: Runtime) -> None:
 
     A redelivered message that finds the thread ahead, by no more than one invocation takes it, may
     be all that is left of a sender that died before it passed on: it rings again, once the lease
-    is over that this sender may have taken last.
+    is over that this sender may have taken last. A guard goes where its run is.
     """
     verdict, delay = refusal.verdict, None
-    again = StepJob(job.thread_id, job.seq, redelivered=True)
-    if verdict is Verdict.DUPLICATE and job.redelivered and refusal.active:
+    again = replace(job, redelivered=True)
+    if verdict is Verdict.DUPLICATE and refusal.active and job.guards:
+        if not refusal.leased_for or await _goes_on(job.guards, rt):
+            again, delay = replace(again, seq=refusal.seq), refusal.leased_for or refusal.due_in
+    elif verdict is Verdict.DUPLICATE and refusal.active and job.redelivered:
         ahead = refusal.seq - job.seq
         if 1 <= ahead <= rt.steps_per_invocation and not refusal.leased_for:
             again, delay = StepJob(job.thread_id, refusal.seq), refusal.due_in
@@ -96,3 +100,8 @@ async def pass_over(job: StepJob, refusal: Refusal, rt: Runtime) -> None:
     if delay is not None:
         await rt.queue.send(again, owner=refusal.owner, delay=delay)
     log.info("passed over", extra={"thread_id": job.thread_id, "seq": job.seq, "verdict": verdict})
+
+
+async def _goes_on(run_id: str, rt: Runtime) -> bool:
+    """Whether a run has not ended; steps of another one have messages of their own."""
+    return any(not run.status.ended for run in await rt.store.runs_by_id([run_id]))

@@ -55,6 +55,11 @@ class Audit:
     def __init__(self, url: str) -> None:
         self.url = url
 
+    def at_work(self) -> set[int]:
+        """The processes that have taken steps."""
+        with psycopg.connect(self.url) as connection:
+            return {pid for (pid,) in connection.execute("SELECT DISTINCT pid FROM effects")}
+
     def findings(self, thread_ids: list[str]) -> Findings:
         with psycopg.connect(self.url) as connection:
             statuses = connection.execute("SELECT status FROM runs").fetchall()

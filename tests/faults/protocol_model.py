@@ -3,6 +3,7 @@
 Checked in every reachable state: steps are applied once each and in order, a worker whose claim is
 lost changes nothing, and the run can still finish when nothing goes wrong any more, without the
 sweep unless a message was lost outright. An invocation may take several steps before it passes on.
+A client's process may take the first steps, on its line: one message guards all of them.
 Clients may text while a run is active: `interrupt` ends it where it is, `rollback` undoes it.
 """
 
@@ -10,12 +11,14 @@ from collections import deque
 from typing import Any, NamedTuple
 
 FREE = 0
+NO_RUN = -1
 LONGEST_QUEUE = 12
 
 
 class Message(NamedTuple):
     seq: int
     redelivered: bool  # ApproximateReceiveCount > 1
+    guards: int = NO_RUN  # the run that is stepped on a client's line
 
 
 class Worker(NamedTuple):
@@ -26,6 +29,7 @@ class Worker(NamedTuple):
     taken: int = 0  # steps of this invocation
     run: int = 0  # whose step it is
     start: int = 0  # how many steps the state it loaded holds
+    on_line: bool = False  # a client's process: it took no message that could come back
 
 
 class Applied(NamedTuple):
@@ -61,6 +65,8 @@ class Rules(NamedTuple):
     inline: int = 1  # steps an invocation may take
     at_once: bool = False  # a save takes the next step's claim with it
     ahead: int = 1  # how far ahead a redelivered message may find the thread and ring again
+    on_line: int = 0  # steps that the client's own process may take
+    guard: bool = True  # its message rings again however far ahead it finds the run
     strategy: str = "interrupt"  # what a text does to the run it finds: interrupt | rollback
     displacing: str = "fence"  # what ends the claim of that run: fence | lease | nothing
 
@@ -94,9 +100,11 @@ def with_worker(s: State, i: int, worker: Worker, **changes: Any) -> State:
 def claim(s: State, i: int, w: Worker, rules: Rules) -> State:
     m = w.message
     if not s.done and m.seq == s.seq and s.lease == FREE:
-        return take(s, i, Worker(message=m))
+        return take(s, i, Worker(message=m, on_line=w.on_line))
     if not s.done and m.seq == s.seq:  # busy: the message comes back later
-        return with_worker(s, i, Worker(), queue=put(s.queue, Message(m.seq, True)))
+        return with_worker(s, i, Worker(), queue=put(s.queue, m._replace(redelivered=True)))
+    if rules.guard and m.guards != NO_RUN:
+        return with_worker(s, i, Worker(), queue=moved_on(s, m))
     if s.done or not 1 <= s.seq - m.seq <= rules.ahead:
         return with_worker(s, i, Worker())
     if s.lease != FREE:  # who went on inline may be dead: look again when its lease is over
@@ -106,6 +114,13 @@ def claim(s: State, i: int, w: Worker, rules: Rules) -> State:
     again = rules.resend == "always" or (rules.resend == "redelivered" and m.redelivered)
     queue = put(s.queue, Message(s.seq, False)) if again else s.queue
     return with_worker(s, i, Worker(), queue=queue)
+
+
+def moved_on(s: State, m: Message) -> tuple[Message, ...]:
+    """A guard goes where its run is; if another run is being stepped, that has its own message."""
+    if s.done or s.seq < m.seq or (s.lease != FREE and s.run != m.guards):
+        return s.queue
+    return put(s.queue, m._replace(seq=s.seq))
 
 
 def take(s: State, i: int, w: Worker) -> State:
@@ -185,14 +200,15 @@ def at_work(s: State, i: int, w: Worker, rules: Rules) -> Moves:
         return [(f"w{i} claims", claim(s, i, w, rules))]
     if w.phase == "claimed":
         out = [(f"w{i} runs and advances", advance(s, i, w, rules))]
-        if rules.at_once and w.taken + 1 < rules.inline:
+        most = rules.on_line if w.on_line else rules.inline
+        if (rules.at_once or w.on_line) and w.taken + 1 < most:
             out.append((f"w{i} runs, advances and claims", advance_on(s, i, w, rules)))
         return out
     if w.phase == "idle":
         return []
     queue = s.queue if s.done else put(s.queue, Message(w.seq + 1, False))
     out = [(f"w{i} passes on and acknowledges", with_worker(s, i, Worker(), queue=queue))]
-    if w.taken < rules.inline and not s.done and not rules.at_once:
+    if w.taken < rules.inline and not (s.done or rules.at_once or w.on_line):
         out.append((f"w{i} goes on", go_on(s, i, w)))
     return out
 
@@ -207,7 +223,7 @@ def faults(s: State, rules: Rules) -> Moves:
         if s.losses > 1:
             out.append(("a client texts and dies", texted._replace(losses=s.losses - 1)))
     for i, w in enumerate(s.workers):
-        back = put(s.queue, Message(w.message.seq, True))
+        back = s.queue if w.on_line else put(s.queue, w.message._replace(redelivered=True))
         if s.crashes and w.phase != "idle":
             died = with_worker(s, i, Worker(), queue=back, crashes=s.crashes - 1)
             out.append((f"w{i} dies {w.phase}", died))
@@ -288,13 +304,18 @@ class Space:
 def explore(rules: Rules, bounds: Bounds) -> tuple[Space, str | None]:
     """The states within the bounds, and the trace of a broken invariant if there is one."""
     workers, crashes, pauses, duplicates, losses, texts = bounds
+    rung = Message(0, False)
+    on_line: tuple[Worker, ...] = ()
+    if rules.on_line:
+        on_line = (Worker("got", rung, on_line=True),)
+        rung = Message(0, True, guards=0)
     start = State(
         seq=0,
         fence=FREE,
         lease=FREE,
         done=False,
-        queue=(Message(0, False),),
-        workers=(Worker(),) * workers,
+        queue=(rung,),
+        workers=(*on_line, *(Worker(),) * (workers - len(on_line))),
         crashes=crashes,
         pauses=pauses,
         duplicates=duplicates,

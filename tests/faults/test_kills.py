@@ -82,6 +82,29 @@ async def test_a_worker_killed_at_a_named_point(
     assert found.effects_repeated == (cut == "after the node's effect")
 
 
+async def test_the_api_killed_with_clients_on_its_lines(
+    stack: Run, audit: Audit, size: Size
+) -> None:
+    pace = Pace(batch_size=2, step_timeout=10.0, sweep_every=3600.0)  # the guards alone must do
+    options = {"workers": 2, "queue": "memory", "pace": pace}
+    async with stack(env={"BATON_LINE_STEP_SECONDS": "2"}, **options) as up:
+        async with get_client(url=up.url) as client:
+            thread_ids = [(await client.threads.create())["thread_id"] for _ in range(size.threads)]
+            waits = (client.runs.wait(each, "chain", input={"log": []}) for each in thread_ids)
+            waiting = asyncio.gather(*waits, return_exceptions=True)
+            async with asyncio.timeout(PATIENCE):
+                while not (stepped_by := audit.at_work()):
+                    await asyncio.sleep(0.01)
+            (api,) = stepped_by
+            assert api not in [worker.pid for worker in up.workers]
+            send(api, signal.SIGKILL)
+            await waiting
+        await all_ended(up, thread_ids)
+    report(f"the API killed, {size.threads} lines", found := audit.findings(thread_ids))
+    assert found.faults == 0
+    assert len(audit.at_work()) > 1
+
+
 async def test_every_message_delivered_twice_and_to_two_workers_at_once(
     stack: Run, audit: Audit, size: Size
 ) -> None:

@@ -16,6 +16,7 @@ jobs = st.builds(
     thread_id=st.uuids().map(str),
     seq=st.integers(min_value=0, max_value=2**53),
     redelivered=st.booleans(),
+    guards=st.none() | st.uuids().map(str),
 )
 
 
@@ -58,6 +59,8 @@ def test_a_body_without_the_flag_is_a_first_delivery() -> None:
         (json.dumps({"thread_id": THREAD, "seq": 1.5}), "seq"),
         (json.dumps({"thread_id": THREAD, "seq": True}), "seq"),
         (json.dumps({"thread_id": THREAD, "seq": 1, "redelivered": "no"}), "redelivered"),
+        (json.dumps({"thread_id": THREAD, "seq": 1, "guards": 7}), "guards"),
+        (json.dumps({"thread_id": THREAD, "seq": 1, "guards": ""}), "guards"),
     ],
 )
 def test_a_malformed_body_names_what_is_wrong(body: str, names: str) -> None:

@@ -39,11 +39,11 @@ async def on_line(
         return await starting(edge)
     inline = await late("graph.runtime.inline")
     line = Line(time.monotonic() + edge.line_seconds, edge.line_lease)
-    held = inline.HeldBack(edge.rt.queue, edge.line_lease)
+    held = inline.HeldBack(edge.rt.queue)
     run = await starting(replace(edge, rt=replace(edge.rt, queue=held)))
     if held.job is not None:
         given = (edge.rt, edge.listener if told_here else None, held.job)
-        stepping = inline.step_inline(*given, run_id=run.run_id, line=line)
+        stepping = inline.step_inline(*given, run=run, line=line)
         task = asyncio.create_task(stepping)
         edge.lines[run.run_id] = line, task
         edge.follower.stepped_by(task, run.run_id)

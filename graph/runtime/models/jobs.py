@@ -10,3 +10,4 @@ class StepJob:
     thread_id: str
     seq: int
     redelivered: bool = False  # received before, or a delayed copy of a refused message
+    guards: str | None = None  # the run that a client's process steps, with this message alone

@@ -61,12 +61,11 @@ def thaw(pieces: Sequence[bytes], count: int, serde: SerializerProtocol) -> list
     """The items again, whose frames are in these pieces."""
     with _uncollected():
         forms = _forms(pieces, count)
-        codes = [form[0] for form in forms]
-        built = {
-            code: iter(_built(code, [form for form in forms if form[0] == code], serde))
-            for code in set(codes)
-        }
-        return [next(built[code]) for code in codes]
+        messages = _messages([form for form in forms if form[0] in MESSAGES])
+        if len(messages) == count:  # a conversation
+            return messages
+        following = iter(messages)
+        return [next(following) if f[0] in MESSAGES else _other(f, serde) for f in forms]
 
 
 def split(pieces: Sequence[bytes], count: int) -> list[bytes]:
@@ -97,23 +96,50 @@ def _forms(pieces: Sequence[bytes], count: int) -> list[Any]:
     return forms
 
 
-def _built(code: int, forms: list[Any], serde: SerializerProtocol) -> list[Any]:
-    """The items of one kind; messages slot by slot, which is faster than one by one."""
-    if code == PLAIN:
-        return [plain for _, plain in forms]
-    if code == TYPED:
-        return [serde.loads_typed((kind, data)) for _, kind, data in forms]
-    cls, names = MESSAGES[code], FIELDS[code]
-    messages: list[Any] = list(map(cls.__new__, repeat(cls, len(forms))))
-    fields = [
-        dict(zip(names, said, strict=True)) if isinstance(said, list) else said
-        for _, said, _ in forms
-    ]
+def _messages(forms: list[Any]) -> list[Any]:
+    """Messages of all kinds, slot by slot, which is faster than one by one."""
+    messages: list[Any] = [object.__new__(MESSAGES[code]) for code, _, _ in forms]
+    fields = [NAMED[code](said) if type(said) is list else said for code, said, _ in forms]
     _set(messages, "__dict__", fields)
     _set(messages, "__pydantic_fields_set__", map(set, fields))
     _set(messages, "__pydantic_extra__", [extra for _, _, extra in forms])
     _set(messages, "__pydantic_private__", repeat(None))
     return messages
+
+
+def _common(said: list[Any]) -> dict[str, Any]:
+    """The values of FIELDS by name; a dict that is written out takes half the time of a zip."""
+    content, kwargs, metadata, kind, name, id_ = said
+    return {
+        "content": content,
+        "additional_kwargs": kwargs,
+        "response_metadata": metadata,
+        "type": kind,
+        "name": name,
+        "id": id_,
+    }
+
+
+def _answer(said: list[Any]) -> dict[str, Any]:
+    fields = _common(said[:6])
+    fields["tool_calls"], fields["invalid_tool_calls"], fields["usage_metadata"] = said[6:]
+    return fields
+
+
+def _result(said: list[Any]) -> dict[str, Any]:
+    fields = _common(said[:6])
+    fields["tool_call_id"], fields["artifact"], fields["status"] = said[6:]
+    return fields
+
+
+NAMED = {2: _common, 3: _answer, 4: _common, 5: _result}
+
+
+def _other(form: list[Any], serde: SerializerProtocol) -> Any:
+    code, *said = form
+    if code not in (PLAIN, TYPED):
+        raise KeyError(f"frames of kind {code} are not known")
+    return said[0] if code == PLAIN else serde.loads_typed(tuple(said))
 
 
 def _set(messages: list[Any], slot: str, values: Iterable[Any]) -> None:

@@ -85,6 +85,7 @@ class _Leg:
     async def close(self) -> None:
         if self._graph:
             await self._graph.close()
+        self._graph = None  # it asks this leg whether to go on: two that would hold each other
 
     async def step(self, claim: Claim) -> Taken:
         """Run the claimed step and save it, unless the claim was lost on the way."""

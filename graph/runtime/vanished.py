@@ -23,9 +23,10 @@ def must_have_nodes(graph: Any, given: Any, saver: StepSaver, graph_id: str) -> 
 
     Nested graphs are looked at as they are taken up, for only then it is known which they are.
     """
+    codec = saver.codec  # all that `meet` holds of the saver, which holds it
     goes_on = given is None or isinstance(given, Command)
     if goes_on and saver.claim.stored is not None:
-        nodes = awaited(saver.codec, saver.claim.stored, saver.known)
+        nodes = awaited(codec, saver.claim.stored, saver.known)
         _must_have(graph.nodes, nodes, f"the deployed graph {graph_id!r}")
     if isinstance(given, Command):
         _must_have(graph.nodes, _targets(given), f"the deployed graph {graph_id!r}")
@@ -35,7 +36,7 @@ def must_have_nodes(graph: Any, given: Any, saver: StepSaver, graph_id: str) -> 
         nested = next((g for name, g in graph.get_subgraphs(recurse=True) if name == path), None)
         if nested is not None:
             where = f"the graph nested in {path!r} of the deployed graph {graph_id!r}"
-            _must_have(nested.nodes, awaited(saver.codec, stored, Known()), where)
+            _must_have(nested.nodes, awaited(codec, stored, Known()), where)
 
     saver.meet_nested = meet
 

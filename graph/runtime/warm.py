@@ -35,6 +35,10 @@ class WarmThreads(Generic[Kept]):
         self.size -= kept.size if kept else 0
         return kept
 
+    def look(self, thread_id: str) -> Kept | None:
+        """What is kept, and stays: not to be changed."""
+        return self._kept.get(thread_id)
+
     def keep(self, thread_id: str, kept: Kept) -> None:
         self.take(thread_id)
         self._kept[thread_id] = kept

@@ -17,7 +17,7 @@ from langchain_core.messages import (
 )
 
 from graph.runtime.checkpoints import strict_serializer
-from graph.runtime.frames import freeze, split, thaw
+from graph.runtime.frames import FIELDS, freeze, split, thaw
 from graph.runtime.lists import PART, Log, cut, parts
 from graph.runtime.marks import Marks
 from graph.runtime.models import ItemRow
@@ -53,8 +53,6 @@ class Unknown:
 class Incomparable:
     """As an array of numpy, where a list of them is compared."""
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __eq__(self, other: object) -> bool:
         raise ValueError("the truth of it is ambiguous")
 
@@ -70,6 +68,7 @@ def test_messages_come_back_equal_and_can_be_changed() -> None:
     found = thaw([freeze(MESSAGES, SERDE)[0]], len(MESSAGES), SERDE)
     assert found == MESSAGES
     assert [m.model_dump() for m in found] == [m.model_dump() for m in MESSAGES]
+    assert [list(m.__dict__) for m in found] == [list(m.__dict__) for m in MESSAGES]
     found[0].name = "bob"
     assert found[0].model_copy(update={"id": "9"}).id == "9"
     assert found[5].extra_field == ["kept"]
@@ -95,6 +94,16 @@ def test_only_what_comes_back_as_it_was_is_called_exact() -> None:
         assert not freeze([item], SERDE)[1], item
 
 
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("code", FIELDS)
+def test_a_message_with_a_value_too_few_or_too_many_is_not_built(code: int, more: int) -> None:
+    whole = thaw([ormsgpack.packb([code, list(FIELDS[code]), {}])], 1, SERDE)
+    assert list(whole[0].__dict__.items()) == [(name, name) for name in FIELDS[code]]
+    said = ["x"] * (len(FIELDS[code]) + more)
+    with pytest.raises(ValueError, match="values to unpack"):
+        thaw([ormsgpack.packb([code, said, {}])], 1, SERDE)
+
+
 def test_no_class_is_built_that_is_not_known() -> None:
     (built,) = thaw([freeze([Unknown(7)], SERDE)[0]], 1, SERDE)
     assert not isinstance(built, Unknown)
@@ -103,7 +112,7 @@ def test_no_class_is_built_that_is_not_known() -> None:
     assert thaw([crafted], 1, SERDE) == ["true"]
     with pytest.raises(KeyError):
         thaw([ormsgpack.packb([99, {}, {}])], 1, SERDE)
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError):  # by LangGraph's serializer, which knows no pickle
         thaw([ormsgpack.packb([0, "pickle", b"cos\nsystem\n."])], 1, SERDE)
 
 

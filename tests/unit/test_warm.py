@@ -1,6 +1,7 @@
 """What a process keeps of the threads it stepped, and what a step with it sends and reads."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 
 from graph.runtime.lists import Log
 from graph.runtime.models import StepJob
+from graph.runtime.reins import Reins
 from graph.runtime.step import step
+from graph.runtime.step_saver import StepSaver
 from graph.runtime.warm import WarmThreads
 from tests.fixtures.driver import Driver
 from tests.fixtures.lists_graph import lists_graph
@@ -152,3 +155,24 @@ async def test_a_claim_that_is_lost_leaves_nothing_behind() -> None:
     assert job is not None
     assert await driver.deliver(job) == "lost"
     assert driver.rt.warm.take(driver.thread_id) is None
+
+
+@pytest.mark.parametrize("several", [1, 5])
+@pytest.mark.parametrize("word", ["append", "inner"])  # an exception holds its own frames
+async def test_what_a_step_held_goes_with_it_and_not_when_garbage_is_looked_for(
+    word: str, several: int
+) -> None:
+    driver = Driver(lists_graph(), steps_per_invocation=several)
+    await driver.run(APPENDING)
+    gc.collect()
+    gc.disable()
+    try:
+        before = held_by_steps()
+        await driver.run({"script": [("append", 0), (word, 0)], "at": 0})
+        assert not [one for one in held_by_steps() if one not in before]
+    finally:
+        gc.enable()
+
+
+def held_by_steps() -> list[Any]:
+    return [one for one in gc.get_objects() if type(one) in (StepSaver, Reins)]

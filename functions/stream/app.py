@@ -6,6 +6,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions import cold_start
 from functions.api.access.identify import STREAM_EVENT
 from functions.api.app import app as api
 
@@ -29,3 +30,4 @@ class Adapted:
 
 
 app = Adapted(api)
+cold_start.imported()

@@ -1,6 +1,7 @@
 """The project's graphs, from the langgraph.json every LangGraph project has."""
 
 import asyncio
+import gc
 import inspect
 import json
 import os
@@ -57,12 +58,7 @@ class Registry:
 
     def named(self, target: str) -> Any:
         """What "./file.py:name" names; raises BadProject."""
-        path, _, name = target.rpartition(":")
-        self._prepare()
-        try:
-            return getattr(module_named(path, self.path.parent), name)
-        except Exception as error:  # the edge to the project's code
-            raise BadProject(f"{target} cannot be loaded: {error!r}") from error
+        return self._named(target, target)
 
     @property
     def env(self) -> dict[str, str]:
@@ -153,7 +149,9 @@ class Registry:
         spec = self._config["graphs"][graph_id]
         target = str(spec["path"] if isinstance(spec, dict) else spec)
         made = self._named(target, f"graph {graph_id!r} ({target})")
-        return made if _is_factory(made) else _compiled(made, graph_id)
+        graph = made if _is_factory(made) else _compiled(made, graph_id)
+        gc.freeze()  # what it took to import stays: a full collection need not go through it
+        return graph
 
     def _named(self, target: str, where: str) -> Any:
         """What `./file.py:variable` names; raises BadProject that says where it is asked for."""

@@ -5,9 +5,9 @@ from typing import Any
 
 from graph.errors import NotFound
 from graph.runtime.checkpoints import strict_serializer
-from graph.runtime.codec import Codec, Decoded, visible_values
+from graph.runtime.codec import Codec, Decoded, Known, visible_values
 from graph.runtime.engine import Runtime
-from graph.runtime.models import Json, Run, RunStatus, Thread
+from graph.runtime.models import Json, Run, RunStatus, Stored, Thread
 from graph.runtime.rendering import interrupt_json
 from graph.runtime.step_rows import INTERRUPT
 
@@ -33,6 +33,8 @@ async def final_values(rt: Runtime, run: Run) -> Any:
     """What a run that ended has to say: its state, with the questions it asks, or its error."""
     if run.status in (RunStatus.ERROR, RunStatus.TIMEOUT):
         return {"__error__": run.error}
+    if run.status is RunStatus.SUCCESS and (kept := _kept(rt, run)):
+        return visible_values(kept.checkpoint)
     decoded = await _decoded(rt, run.thread_id, run.head) if run.head else None
     values = visible_values(decoded.checkpoint) if decoded else {}
     if run.status is not RunStatus.INTERRUPTED:
@@ -44,6 +46,16 @@ async def final_values(rt: Runtime, run: Run) -> Any:
         return values
     state = values if isinstance(values, dict) else {}
     return {**state, INTERRUPT: asked}
+
+
+def _kept(rt: Runtime, run: Run) -> Decoded | None:
+    """Where the run ended, without pending writes, if this process took its last step."""
+    standing = rt.warm.look(run.thread_id)
+    if standing is None or standing.row.checkpoint_id != run.head:
+        return None
+    row = standing.row
+    known = Known({(row.ns, row.checkpoint_id): standing.forms})
+    return Codec(strict_serializer(rt.allowed_types)).decode(Stored(row), known)
 
 
 async def _asked_at_ceiling(rt: Runtime, run: Run) -> list[Json]:

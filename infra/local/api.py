@@ -63,9 +63,13 @@ async def answers_ok(port: int) -> bool:
 
 def main() -> None:
     """The server itself; serves on the socket whose number it is given."""
+    from functions import cold_start  # as Lambda's handlers do
+
     listening = socket.socket(fileno=int(sys.argv[1]))
     listening.set_inheritable(False)
     config = uvicorn.Config(APP, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    config.load()
+    cold_start.imported()
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from graph.errors import AgentError
@@ -18,6 +17,8 @@ from infra.local.ledger import Ledger
 LAUNCHER = Path(__file__).with_name("launch.py")
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 65536
+FULL = 65536  # bytes, of a pipe: who writes that much is not kept waiting
+BREATH = 0.02  # seconds between two looks at what a process writes: it may be a line a step
 LAST_WORDS = 0.5  # seconds to read what a dead process wrote
 
 Say = Callable[[str, str], None]  # (who, line)
@@ -96,15 +97,23 @@ class Lines(asyncio.Protocol):
         self._name = name
         self._say = say
         self._rest = b""
+        self._pipe: asyncio.ReadTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.ReadTransport)
+        self._pipe = transport
 
     def data_received(self, data: bytes) -> None:
+        if len(data) < FULL:
+            self._pipe.pause_reading()
+            asyncio.get_running_loop().call_later(BREATH, self._pipe.resume_reading)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._heard(line)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, _: Exception | None) -> None:
         if self._rest:
             self._heard(self._rest)
         self.ended.set()
@@ -162,12 +171,7 @@ class Children:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         watchers = dict(self._watchers)
         await asyncio.gather(*(child.stop() for child in watchers))
         await asyncio.gather(*watchers.values())

@@ -1,8 +1,8 @@
 """What `baton dev` prints."""
 
-import json
 from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -73,7 +73,7 @@ LOGGED = ("level", "location", "timestamp", "service", "message", "xray_trace_id
 def readable(line: str) -> str:
     """A structured log line as `message key=value ...`; any other line as it is."""
     try:
-        record: Any = json.loads(line)
+        record: Any = orjson.loads(line)
     except ValueError:
         return line
     if not isinstance(record, dict) or "message" not in record:
@@ -86,4 +86,4 @@ def readable(line: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

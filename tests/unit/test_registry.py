@@ -1,6 +1,7 @@
 """langgraph.json as LangGraph projects write it, and as they break it."""
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,13 @@ async def waiting(*loads: Any) -> tuple[list[Any], int]:
         turns += 1
         await asyncio.sleep(0)
     return await loading, turns
+
+
+async def test_the_collector_does_not_go_through_what_imports_left(project: Path) -> None:
+    graph = await registry(project, {"mine": "./shapes.py:uncompiled"}).load("mine", {})
+
+    assert gc.is_tracked(graph)
+    assert not any(found is graph for found in gc.get_objects())
 
 
 async def test_a_slow_module_is_imported_once_for_all_and_others_are_served(project: Path) -> None:

@@ -1,11 +1,12 @@
-"""Packages that only pass on names load what a name needs when it is first asked for.
+"""Of packages and modules named one by one, what is not asked for does not cost a cold start.
 
-What `lazy import` of a later Python does for a whole program, for packages named one by one.
+Packages that only pass on names load what a name needs when it is first asked for, as `lazy import`
+of a later Python does for a whole program. Models of pydantic are built when they are first used.
 """
 
 import ast
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -13,30 +14,32 @@ from types import CodeType, ModuleType
 from typing import Any
 
 Names = dict[str, tuple[str, str]]  # of a package: the module each comes from, and its name there
+Loaders = dict[str, Callable[[InspectLoader], Loader]]  # of those named: what stands in for its own
 
 
-def make_lazy(packages: Iterable[str]) -> None:
+def make_lazy(packages: Iterable[str], *, models_of: Iterable[str] = ()) -> None:
     """Those that are not loaded yet, from now on; the others stay as they are."""
-    sys.meta_path.insert(0, _Finder(frozenset(packages)))
+    loaders: Loaders = {**dict.fromkeys(packages, _Names), **dict.fromkeys(models_of, _Models)}
+    sys.meta_path.insert(0, _Finder(loaders))
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, packages: frozenset[str]) -> None:
-        self._packages = packages
+    def __init__(self, loaders: Loaders) -> None:
+        self._loaders = loaders
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in self._packages:
+        if name not in self._loaders:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and isinstance(spec.loader, InspectLoader):
-            spec.loader = _LazyLoader(spec.loader)
+            spec.loader = self._loaders[name](spec.loader)
         return spec
 
 
 class _LazyLoader(Loader):
-    """Runs the package's own `__init__`, its imports put off if it does nothing but import."""
+    """Stands in for the usual loader while the module is loaded, and leaves no trace."""
 
     def __init__(self, usual: InspectLoader) -> None:
         self._usual = usual
@@ -45,13 +48,36 @@ class _LazyLoader(Loader):
         module.__loader__ = self._usual
         if module.__spec__ is not None:
             module.__spec__.loader = self._usual
+        self._run(module)
+
+    def _run(self, module: ModuleType) -> None:
+        self._usual.exec_module(module)
+
+
+class _Names(_LazyLoader):
+    """Runs the package's own `__init__`, its imports put off if it does nothing but import."""
+
+    def _run(self, module: ModuleType) -> None:
         found = _split(self._usual.get_source(module.__name__), module.__name__)
         if found is None:
-            self._usual.exec_module(module)
+            super()._run(module)
             return
         rest, names = found
         module.__dict__["__getattr__"] = _Deferred(module, names)
         exec(rest, module.__dict__)
+
+
+class _Models(_LazyLoader):
+    """Runs the module as it is; models that inherit from its own are built late like them."""
+
+    def _run(self, module: ModuleType) -> None:
+        from pydantic import BaseModel
+
+        BaseModel.model_config["defer_build"] = True
+        try:
+            super()._run(module)
+        finally:  # two at once, or one within another, leave nothing behind either
+            BaseModel.model_config.pop("defer_build", None)
 
 
 class _Deferred:

@@ -97,7 +97,7 @@ class Settings(BaseModel):
         60, gt=0, le=900, description="how long one step may take there; less than that: passed on"
     )
     BATON_LAZY_IMPORTS: Literal["true", "false"] = Field(
-        "true", description="load parts of LangGraph that no step uses when they are asked for"
+        "true", description="load and build what few steps and requests use when it is asked for"
     )
     LOG_LEVEL: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

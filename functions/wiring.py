@@ -7,6 +7,7 @@ from functools import cache
 from aws_lambda_powertools import Logger
 
 from functions.lazy_packages import make_lazy
+from functions.log_lines import LogLines
 from functions.settings import settings
 from graph.adapters.connections import ApiGatewayConnections
 from graph.adapters.long_term import LongTermStore
@@ -29,8 +30,10 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 # LangGraph needs one class of each; together they load 290 modules, a quarter of a cold start.
 LAZY_PACKAGES = ("langgraph_sdk", "langsmith.types")
+# Pydantic models that only tracing and the OpenAPI document use.
+LATE_MODELS = ("langsmith.schemas", "fastapi.openapi.models")
 if os.environ.get("BATON_LAZY_IMPORTS") != "false":  # before it is imported, so not by settings()
-    make_lazy(LAZY_PACKAGES)
+    make_lazy(LAZY_PACKAGES, models_of=LATE_MODELS)
 
 
 @cache
@@ -44,7 +47,8 @@ def loop() -> asyncio.AbstractEventLoop:
 @cache
 def logger() -> Logger:
     """Structured logs of `baton` and all loggers below it."""
-    return Logger(service="baton", level=settings().LOG_LEVEL)
+    level = settings().LOG_LEVEL
+    return Logger(service="baton", level=level, logger_formatter=LogLines())
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
-from functions.api.access.permission import permitted
 from functions.api.access.security import describe_security
 from functions.api.doors import a2a, commands, mcp, sockets
 from functions.api.edge import Edge, wired
@@ -37,7 +36,6 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
         title="Baton",
         description="The Agent Server API.",
         redirect_slashes=False,
-        dependencies=[Depends(permitted)],
     )
     app.state.edge = edge
     app.add_middleware(Gate, edge=edge)
@@ -64,7 +62,7 @@ def create_app(edge: Callable[[], Edge] = wired) -> FastAPI:
         metrics,
         welcome,
     ):
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)
     app.router.routes.append(sockets.route)
     describe_security(app, lambda: edge().security)
     return app

@@ -1,6 +1,7 @@
 """Every error as {"detail": ...} and a status; the table is the only place that knows which."""
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -57,18 +58,17 @@ async def _of_the_engine(request: Request, error: Exception) -> Response:
     return answer({"detail": OURS.get(status, str(error))}, status, headers=RETRY.get(status))
 
 
-async def _of_validation(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _of_validation(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return answer({"detail": "; ".join(_sentence(part) for part in error.errors())}, 422)
 
 
-def _sentence(part: dict[str, object]) -> str:
+def _sentence(part: dict[str, Any]) -> str:
     """`body.config.recursion_limit: Input should be greater than 0`."""
     where = part["loc"]
-    assert isinstance(where, tuple)
     text = str(part["msg"]).removeprefix("Value error, ")
     if part["type"] == "json_invalid":
-        return f"body: it is not JSON: {part['ctx']['error']} at {where[-1]}"  # type: ignore[index]
+        return f"body: it is not JSON: {part['ctx']['error']} at {where[-1]}"
     return f"{'.'.join(str(step) for step in where)}: {text}"
 
 
@@ -80,7 +80,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     return answer({"detail": detail}, error.status_code, headers=error.headers)
 
 
-async def _of_nothing(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _of_nothing(request: Request, _error: Exception) -> Response:
     """A search whose answer is known without looking."""
     counts = request.url.path.endswith("/count")
     return answer(0) if counts else answer([], headers=page_headers(0, limit=1, offset=0))

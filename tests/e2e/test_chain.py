@@ -14,7 +14,7 @@ from infra.local.events import failed_of, sqs_event
 from infra.local.sqs_queue import in_thread
 from tests.e2e.deployment import Around, deployment
 from tests.e2e.figures import Figures
-from tests.e2e.test_account import values_after
+from tests.e2e.test_account import received, values_after
 from tests.fixtures.node import Node
 
 INPUT = {"log": ["x"]}
@@ -141,18 +141,6 @@ async def test_a_message_nobody_can_read_becomes_a_dead_letter_and_can_be_redriv
 
     assert values == {"log": ["x", "a", "b", "c"]}
     assert (letter["Body"], again["Body"]) == ("?", "?")
-
-
-async def received(sqs: Any, url: str) -> Any:
-    """The next message of a queue, taken out of it."""
-    asked = {"QueueUrl": url, "WaitTimeSeconds": 2}
-    async with asyncio.timeout(PATIENCE):
-        while not (found := await in_thread(lambda: sqs.receive_message(**asked))).get("Messages"):
-            pass
-    (message,) = found["Messages"]
-    receipt = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
-    await in_thread(lambda: sqs.delete_message(**receipt))
-    return message
 
 
 async def test_the_clock_rings_for_what_the_queue_lost(around: Around) -> None:

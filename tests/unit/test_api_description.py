@@ -52,20 +52,10 @@ def described(api: Service, method: str, path: str) -> Any:
     scope = {"type": "http", "method": method, "path": path.split("?")[0], "headers": []}
     found = [
         route
-        for route in routes(api.app)
+        for route in api.app.routes
         if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL
     ]
     return found[0].response_model
-
-
-def routes(of: Any) -> list[Any]:
-    """All routes, those of included routers too."""
-    inner = [getattr(route, "original_router", None) for route in of.routes]
-    return [
-        leaf
-        for route, router in zip(of.routes, inner, strict=True)
-        for leaf in (routes(router) if router else [route])
-    ]
 
 
 def fits(kind: Any, value: Any) -> None:

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from functions.lazy_packages import make_lazy
-from functions.wiring import LAZY_PACKAGES
+from functions.wiring import LATE_MODELS, LAZY_PACKAGES
 
 NAMES = '"""Doc."""\nfrom .a import A\nfrom shop.b import B as Bee\n\n__all__ = ["A", "Bee"]\n'
 ENV = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "QUEUE_URL": "unix:///none"}
@@ -28,7 +32,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "__init__.py").write_text(NAMES)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    make_lazy(["shop"])
+    make_lazy(["shop"], models_of=["shop.models", "shop.more"])
     yield folder
     for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
         del sys.modules[name]
@@ -111,6 +115,76 @@ def test_many_that_ask_at_once_get_the_same(shop: Path) -> None:
         assert len(set(pool.map(lambda _: found.Bee, range(8)))) == 1
 
 
+MODELS = """
+from pydantic import BaseModel
+
+class Item(BaseModel):
+    price: int
+
+class Basket(BaseModel):
+    items: list[Item]
+"""
+
+
+def test_models_are_built_when_they_are_first_used(shop: Path) -> None:
+    (shop / "models.py").write_text(MODELS)
+    models = import_module("shop.models")
+    assert not models.Basket.__pydantic_complete__
+
+    basket = models.Basket.model_validate({"items": [{"price": "1"}]})
+
+    assert models.Basket.__pydantic_complete__
+    assert basket.model_dump() == {"items": [{"price": 1}]}
+    assert basket == models.Basket(items=[models.Item(price=1)])
+    with pytest.raises(ValidationError, match=r"items\.0\.price"):
+        models.Basket(items=[{"price": "a lot"}])
+
+
+def test_models_of_others_are_built_as_ever(shop: Path) -> None:
+    (shop / "models.py").write_text(MODELS)
+    models = import_module("shop.models")
+
+    class Mine(BaseModel):
+        item: models.Item  # type: ignore[name-defined]
+
+    assert Mine.__pydantic_complete__
+    assert Mine.model_validate({"item": {"price": 2}}).model_dump() == {"item": {"price": 2}}
+
+
+def test_a_module_of_models_that_fails_leaves_nothing_behind(shop: Path) -> None:
+    (shop / "models.py").write_text("raise RuntimeError('closed')\n")
+    with pytest.raises(RuntimeError, match="closed"):
+        import_module("shop.models")
+    assert BaseModel.model_config == {}
+    assert "shop.models" not in sys.modules
+
+
+def test_two_that_load_models_at_once_leave_nothing_behind(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting = SimpleNamespace(first=Event(), second=Event(), over=Event())
+    monkeypatch.setitem(sys.modules, "meeting", meeting)
+    wait = "import meeting\nmeeting.{0}.set()\nassert meeting.{1}.wait(10)\n"
+    (shop / "models.py").write_text(wait.format("first", "second") + MODELS)
+    (shop / "more.py").write_text(wait.format("second", "over") + MODELS)
+    import_module("shop")
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(import_module, "shop.models")
+        one.add_done_callback(lambda _: meeting.over.set())
+        assert meeting.first.wait(10)
+        import_module("shop.more")
+        one.result()
+    assert BaseModel.model_config == {}
+
+
+def test_a_module_knows_its_usual_loader(shop: Path) -> None:
+    (shop / "models.py").write_text(MODELS)
+    for name in ("shop", "shop.models"):
+        module = import_module(name)
+        assert module.__spec__ is not None
+        assert type(module.__spec__.loader) is type(module.__loader__) is SourceFileLoader
+
+
 COMPARE = """
 import sys
 from importlib import import_module
@@ -142,6 +216,41 @@ def test_langgraphs_own_packages_are_lazy_and_hold_what_they_held() -> None:
     assert (lazily, as_ever) == ("", "langgraph_sdk.client langsmith.types.run")
     assert found == expected
     assert len(found) > 200
+
+
+DESCRIBE = """
+import json
+from importlib import import_module
+import functions.step.handler, functions.api.handler, langgraph.graph
+from pydantic import BaseModel
+from langsmith.run_trees import RunTree
+late = 0
+for name in {modules!r}:
+    for kind in vars(import_module(name)).values():
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == name:
+            late += not kind.__pydantic_complete__
+            try:
+                shown = kind.model_json_schema()
+            except Exception as error:
+                shown = type(error).__name__
+            print(name, kind.__name__, json.dumps(shown))
+run = RunTree(name="asked", inputs={{"n": 1}}, id="0190a0b0-0000-7000-8000-000000000000")
+child = run.create_child("called", run_type="tool")
+child.end(outputs={{"n": 2}})
+fields = {{"name", "inputs", "outputs", "parent_run_id"}}
+print(*(each.model_dump_json(include=fields) for each in (run, child)))
+print(late)
+"""
+
+
+def test_late_models_are_what_they_would_have_been() -> None:
+    code = DESCRIBE.format(modules=LATE_MODELS)
+    *found, late = fresh(code).splitlines()
+    *expected, at_once = fresh(code, BATON_LAZY_IMPORTS="false").splitlines()
+
+    assert found == expected
+    assert len(found) > 80
+    assert int(at_once) < 10 < 60 < int(late), "a few wait in any case for what is defined later"
 
 
 RUN = """

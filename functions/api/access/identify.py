@@ -16,9 +16,15 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 STREAM_EVENT = "stream.event"  # in a scope: as `aws.event`, where lines stay open
 
 
-async def anybody(request: HTTPConnection) -> Caller:  # noqa: ARG001
+async def anybody(_request: HTTPConnection) -> Caller:
     """Everybody is the one owner, for whom something in front has let in."""
     return ANYBODY
+
+
+def bearer(request: HTTPConnection) -> str:
+    """The token that a request brings, empty if it brings none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class ByKey:
@@ -31,9 +37,7 @@ class ByKey:
         self._ring = ring
 
     async def __call__(self, request: HTTPConnection) -> Caller:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        text = token.strip() if scheme.lower() == "bearer" else ""
-        text = text or request.headers.get("x-api-key", "")
+        text = bearer(request) or request.headers.get("x-api-key", "")
         if not text:
             raise HTTPException(401, "an API key is missing: send it as x-api-key", CHALLENGE)
         key = await self._ring.find(text)

@@ -5,13 +5,13 @@ A context is a thread, a task is a run; the SDK knows the protocol's versions, 1
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer
 from functions.api.doors.inside import detail, inside, needs, segment
 from functions.api.edge import Api
-from functions.api.request.limits import StrictRoute
+from functions.api.routing import routes_of
 from functions.api.schemas.answers import PROBLEMS, WITHOUT_DOORS
 from graph.errors import NotFound
 from graph.runtime.models import Json
@@ -19,7 +19,7 @@ from graph.runtime.models import Json
 if TYPE_CHECKING:
     import httpx
 
-router = APIRouter(tags=["A2A"], route_class=StrictRoute, responses=PROBLEMS | WITHOUT_DOORS)
+router = routes_of("A2A", responses=PROBLEMS | WITHOUT_DOORS)
 
 CARD = ".well-known/agent-card.json"
 VERSIONS = ("1.0", "0.3")

@@ -64,29 +64,21 @@ class Tasks(RequestHandler):
         self.assistant_id = assistant["assistant_id"]
         self.api = inside(request)
 
-    async def on_message_send(self, params: Any, context: Any) -> Task:  # noqa: ARG002
+    async def on_message_send(self, params: Any, _context: Any) -> Task:
         run = await self._start(params.message)
         if params.configuration.return_immediately:
             return _task(run)
         return await self._ended(run)
 
-    async def on_message_send_stream(
-        self,
-        params: Any,
-        context: Any,  # noqa: ARG002
-    ) -> AsyncGenerator[Any, None]:
+    async def on_message_send_stream(self, params: Any, _context: Any) -> AsyncGenerator[Any, None]:
         async for event in self._follow(await self._start(params.message)):
             yield event
 
-    async def on_subscribe_to_task(
-        self,
-        params: Any,
-        context: Any,  # noqa: ARG002
-    ) -> AsyncGenerator[Any, None]:
+    async def on_subscribe_to_task(self, params: Any, _context: Any) -> AsyncGenerator[Any, None]:
         async for event in self._follow(await self._run(params.id)):
             yield event
 
-    async def on_get_task(self, params: Any, context: Any) -> Task:  # noqa: ARG002
+    async def on_get_task(self, params: Any, _context: Any) -> Task:
         run = await self._run(params.id)
         return _task(run) if run["status"] in UNDER_WAY else await self._ended(run)
 
@@ -97,18 +89,19 @@ class Tasks(RequestHandler):
             raise TaskNotCancelableError(detail(answer))
         return await self.on_get_task(params, context)
 
-    async def on_list_tasks(self, params: Any, context: Any) -> Any:  # noqa: ARG002
+    async def on_list_tasks(self, *_: Any) -> Any:
         raise UnsupportedOperationError("list a context's tasks as the runs of its thread")
 
-    async def on_get_extended_agent_card(self, params: Any, context: Any) -> Any:  # noqa: ARG002
+    async def on_get_extended_agent_card(self, *_: Any) -> Any:
         raise ExtendedAgentCardNotConfiguredError
 
-    async def on_create_task_push_notification_config(self, params: Any, context: Any) -> Any:  # noqa: ARG002
+    async def _without_pushes(self, *_: Any) -> Any:
         raise PushNotificationNotSupportedError
 
-    on_get_task_push_notification_config = on_create_task_push_notification_config
-    on_list_task_push_notification_configs = on_create_task_push_notification_config
-    on_delete_task_push_notification_config = on_create_task_push_notification_config
+    on_create_task_push_notification_config: Any = _without_pushes
+    on_get_task_push_notification_config: Any = _without_pushes
+    on_list_task_push_notification_configs: Any = _without_pushes
+    on_delete_task_push_notification_config: Any = _without_pushes
 
     async def _start(self, message: Message) -> Json:
         """The run that a message asks for; the same message again asks for no second one."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -19,14 +19,14 @@ from functions.api.doors.inside import detail, inside
 from functions.api.doors.protocol import MODES, Frames, Subscription
 from functions.api.edge import Api
 from functions.api.following.sse import HEADERS, HEARTBEAT, MEDIA_TYPE, block
-from functions.api.request.limits import StrictRoute
 from functions.api.routes.thread_streams import Followed
+from functions.api.routing import routes_of
 from functions.api.schemas.answers import NOT_BUFFERED, PROBLEMS, STREAM
 from graph.runtime.models import Json
 from graph.runtime.rendering import to_json
 from graph.runtime.thread_story import newest
 
-router = APIRouter(tags=["Threads"], route_class=StrictRoute, responses=PROBLEMS | NOT_BUFFERED)
+router = routes_of("Threads", responses=PROBLEMS | NOT_BUFFERED)
 
 ERRORS = {401: "permission_denied", 403: "permission_denied", 404: "no_such_run"}
 
@@ -67,7 +67,7 @@ async def command(
     owner: Owner,
     thread_id: UUID,
     asked: Command,
-    streams: Streaming,  # noqa: ARG001
+    _streams: Streaming,
 ) -> Response:
     """Start a run, or answer what one asks; what comes of it is told by the stream of events."""
     if asked.method == "run.start":
@@ -109,7 +109,7 @@ async def events(
     api: Api,
     thread: Followed,
     asked: Subscription,
-    streams: Streaming,  # noqa: ARG001
+    _streams: Streaming,
 ) -> Response:
     """The frames of all of the thread's runs, on the channels that are asked for."""
     body = _blocks(Frames(api, thread, asked))

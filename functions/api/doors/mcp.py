@@ -6,18 +6,18 @@ Streamable HTTP without sessions: any process answers any request, and a call is
 import re
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from orjson import dumps
 
 from functions.api.doors.inside import Handled, detail, inside, needs, segment
-from functions.api.request.limits import StrictRoute
+from functions.api.routing import routes_of
 from functions.api.schemas.answers import PROBLEMS, WITHOUT_DOORS
 from graph.runtime.models import Json
 
 if TYPE_CHECKING:
     import httpx
 
-router = APIRouter(tags=["MCP"], route_class=StrictRoute, responses=PROBLEMS | WITHOUT_DOORS)
+router = routes_of("MCP", responses=PROBLEMS | WITHOUT_DOORS)
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     202: {"description": "A notification was taken."},
@@ -52,7 +52,7 @@ class Tools:
         async with self.api, manager.run():
             await manager.handle_request(scope, receive, send)
 
-    async def list(self, context: Any, params: Any) -> Any:  # noqa: ARG002
+    async def list(self, _context: Any, _params: Any) -> Any:
         """The assistants that the caller may see."""
         from mcp_types import ListToolsResult, Tool
 
@@ -69,7 +69,7 @@ class Tools:
             )
         return ListToolsResult(tools=tools)
 
-    async def call(self, context: Any, params: Any) -> Any:  # noqa: ARG002
+    async def call(self, _context: Any, params: Any) -> Any:
         """A run's final values."""
         assistant = (await self._assistants()).get(params.name)
         if assistant is None:

@@ -67,8 +67,8 @@ class Frames:
             if item is None:
                 yield None
                 continue
-            frames = await self._of(item, place)
-            wanted = [f for f in frames if matches_subscription(f, self.asked.definition)]  # type: ignore[arg-type]
+            frames: list[Any] = await self._of(item, place)
+            wanted = [f for f in frames if matches_subscription(f, self.asked.definition)]
             if wanted:
                 yield wanted
 

@@ -3,13 +3,13 @@
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer, nothing, page_headers, selected
 from functions.api.edge import Api
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS, partial
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import list_of, partial
 from functions.api.schemas.assistants import (
     AssistantAnswer,
     AssistantCreate,
@@ -22,7 +22,7 @@ from functions.api.schemas.assistants import (
 from graph.runtime import assistants
 from graph.runtime.models import Assistant, Json
 
-router = APIRouter(tags=["Assistants"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Assistants")
 
 
 @router.post("/assistants", response_model=AssistantAnswer)
@@ -34,14 +34,9 @@ async def create(api: Api, owner: Owner, asked: AssistantCreate) -> Response:
     return answer(assistant_json(made))
 
 
-@router.post("/assistants/search", response_model=list[partial(AssistantAnswer)])  # type: ignore[misc]
+@router.post("/assistants/search", response_model=list_of(partial(AssistantAnswer)))
 async def search(api: Api, owner: Owner, asked: AssistantSearch) -> Response:
-    query = asked.query(
-        limit=asked.limit,
-        offset=asked.offset,
-        sort_by=asked.sort_by or "created_at",
-        descending=asked.sort_order != "asc",
-    )
+    query = asked.query(**asked.page)
     page, total = await assistants.search_assistants(api.rt, owner, query)
     headers = page_headers(total, limit=asked.limit, offset=asked.offset)
     found = [selected(assistant_json(item), asked.select) for item in page]

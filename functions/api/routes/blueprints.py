@@ -2,25 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer
 from functions.api.edge import Api, Edge
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS
+from functions.api.routing import routes_of
 from functions.api.schemas.assistants import GraphAnswer, SchemasAnswer
 from graph.errors import BadInput
 from graph.runtime.assistants import find_runnable
 from graph.runtime.late import late
 from graph.runtime.models import Assistant
 
-router = APIRouter(
-    prefix="/assistants/{assistant_id}",
-    tags=["Assistants"],
-    route_class=StrictRoute,
-    responses=PROBLEMS,
-)
+router = routes_of("Assistants", prefix="/assistants/{assistant_id}")
 
 Depth = Annotated[
     bool | Annotated[int, Query(ge=1)], Query(description="open nested graphs, to that depth")
@@ -33,7 +27,7 @@ async def get_graph(api: Api, owner: Owner, assistant_id: str, xray: Depth = Fal
     _, graph = await _loaded(api, assistant_id, owner)
     try:
         drawn = await graph.aget_graph(xray=xray)
-    except NotImplementedError:
+    except NotImplementedError:  # LangGraph's, of what it cannot draw
         raise BadInput(f"the graph of assistant {assistant_id} cannot be drawn") from None
     return answer(drawn.to_json())
 

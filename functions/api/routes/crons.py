@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from uuid_utils.compat import uuid7
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer, nothing, page_headers, selected
 from functions.api.edge import Api, Edge
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS, partial
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import list_of, partial
 from functions.api.schemas.crons import (
     CronAnswer,
     CronCreate,
@@ -30,7 +30,7 @@ from graph.runtime.assistants import find_assistant
 from graph.runtime.crons import create_cron, update_cron
 from graph.runtime.models import Cron, CronQuery, Json
 
-router = APIRouter(tags=["Crons"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Crons")
 
 SHOWN = tuple(CronAnswer.model_fields)
 
@@ -58,16 +58,9 @@ async def create_for_thread(
     return answer(cron_json(await create_cron(api.rt, cron)))
 
 
-@router.post("/runs/crons/search", response_model=list[partial(CronAnswer)])  # type: ignore[misc]
+@router.post("/runs/crons/search", response_model=list_of(partial(CronAnswer)))
 async def search(api: Api, owner: Owner, asked: CronSearch) -> Response:
-    query = await _query(api, owner, asked)
-    query = replace(
-        query,
-        limit=asked.limit,
-        offset=asked.offset,
-        sort_by=asked.sort_by or "created_at",
-        descending=asked.sort_order != "asc",
-    )
+    query = replace(await _query(api, owner, asked), **asked.page)
     page, total = await api.rt.store.search_crons(owner, query)
     headers = page_headers(total, limit=asked.limit, offset=asked.offset)
     return answer([selected(cron_json(c), asked.select) for c in page], headers=headers)

@@ -3,11 +3,12 @@
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from functions.api.answers import answer
+from functions.api.routing import routes_of
 
-router = APIRouter(tags=["Meta"])
+router = routes_of("Meta", responses={})
 
 FLAGS = {"assistants": True, "crons": True, "langsmith": False, "strict_resume": True}
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from hmac import compare_digest
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
-from functions.api.access.identify import CHALLENGE, anybody
+from functions.api.access.identify import CHALLENGE, anybody, bearer
 from functions.api.edge import Api, Edge
-from functions.api.schemas.answers import PROBLEMS
+from functions.api.routing import routes_of
 from graph.runtime.housekeeping import left_over
 from graph.runtime.models import Backlog, Census
 
-router = APIRouter(tags=["Meta"], responses=PROBLEMS)
+router = routes_of("Meta")
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 DESCRIBED: dict[int | str, Any] = {
@@ -32,13 +32,11 @@ async def metrics(request: Request, api: Api) -> Response:
 
 def _admit(request: Request, api: Edge) -> None:
     """Raises for whoever has no business with all owners' counts."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not api.metrics_token:
         if api.identify is anybody:
             return
         raise HTTPException(403, "set BATON_METRICS_TOKEN: these are the counts of all owners")
-    given = token.strip() if scheme.lower() == "bearer" else ""
-    if not compare_digest(given.encode(), api.metrics_token.encode()):
+    if not compare_digest(bearer(request).encode(), api.metrics_token.encode()):
         raise HTTPException(401, "the token of BATON_METRICS_TOKEN is wanted", CHALLENGE)
 
 

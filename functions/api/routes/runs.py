@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel
 
 from functions.api.access.owner import Owner
@@ -12,8 +12,8 @@ from functions.api.edge import Api
 from functions.api.following.accepting import Terms, start
 from functions.api.following.on_line import if_followed, on_line
 from functions.api.following.waiting import end_of, where
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS, Problem, partial
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import PROBLEMS, Problem, list_of, partial
 from functions.api.schemas.fields import Limit, Offset
 from functions.api.schemas.runs import RunAnswer, RunCreate, RunWait
 from graph.runtime.models import RunStatus
@@ -35,9 +35,7 @@ WAITING: Described = FINAL | {
     303: {"model": Problem, "description": "It goes on: wait on at the Location."}
 }
 
-router = APIRouter(
-    prefix="/threads/{thread_id}/runs", tags=["Runs"], route_class=StrictRoute, responses=ACCEPTING
-)
+router = routes_of("Runs", prefix="/threads/{thread_id}/runs", responses=ACCEPTING)
 
 Field = Literal[
     "run_id",
@@ -94,7 +92,7 @@ async def wait(
     return await end_of(request, api, run, join=f"{run.run_id}/join", cancels=cancels)
 
 
-@router.get("", response_model=list[partial(RunAnswer)])  # type: ignore[misc]
+@router.get("", response_model=list_of(partial(RunAnswer)))
 async def list_(
     api: Api,
     owner: Owner,

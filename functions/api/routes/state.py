@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer, selected
 from functions.api.edge import Api, Edge
 from functions.api.request.if_match import IfMatch
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS, Problem, partial
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import Problem, list_of, partial
 from functions.api.schemas.fields import CheckpointRef
 from functions.api.schemas.state import (
     HistoryQuery,
@@ -24,9 +24,7 @@ from functions.api.schemas.state import (
 from graph.runtime.late import late
 from graph.runtime.models import Json
 
-router = APIRouter(
-    prefix="/threads/{thread_id}", tags=["State"], route_class=StrictRoute, responses=PROBLEMS
-)
+router = routes_of("State", prefix="/threads/{thread_id}")
 
 FoundState = partial(StateAnswer)
 Select = Annotated[
@@ -83,7 +81,7 @@ async def update(
     )
 
 
-@router.post("/history", response_model=list[FoundState])  # type: ignore[valid-type]
+@router.post("/history", response_model=list_of(FoundState))
 async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) -> Response:
     """States, newest first."""
     await late("graph.runtime.threads")
@@ -103,7 +101,7 @@ async def history(api: Api, owner: Owner, thread_id: UUID, asked: HistoryQuery) 
     return answer([_shown(state, asked.select) for state in states])
 
 
-@router.get("/history", response_model=list[FoundState])  # type: ignore[valid-type]
+@router.get("/history", response_model=list_of(FoundState))
 async def history_by_query(
     api: Api,
     owner: Owner,

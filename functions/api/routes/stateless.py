@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import Body, Depends, Request, Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer, nothing, run_json
@@ -12,9 +12,9 @@ from functions.api.following.accepting import Key, start_alone, start_one
 from functions.api.following.on_line import on_line
 from functions.api.following.segments import followed
 from functions.api.following.waiting import end_of, where
-from functions.api.request.limits import StrictRoute
 from functions.api.routes.runs import ACCEPTING, FINAL, WAITING
 from functions.api.routes.streams import From
+from functions.api.routing import routes_of
 from functions.api.schemas.answers import STREAM
 from functions.api.schemas.runs import Alone, AloneStream, AloneWait, RunAnswer, RunsCancel
 from graph.errors import NotFound
@@ -22,7 +22,7 @@ from graph.runtime.models import Run, RunStatus
 from graph.runtime.runs import stop_runs
 from graph.runtime.telling import Reading
 
-router = APIRouter(prefix="/runs", tags=["Runs"], route_class=StrictRoute, responses=ACCEPTING)
+router = routes_of("Runs", prefix="/runs", responses=ACCEPTING)
 
 Batch = Annotated[list[Alone], Body(min_length=1, max_length=100)]
 

@@ -4,20 +4,20 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer, nothing
 from functions.api.edge import Api, Edge
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import Answer
 from functions.api.schemas.fields import Limit, Offset
 from graph.errors import BadInput
 from graph.runtime.models import Json
 from graph.runtime.retention import YEARS_10
 
-router = APIRouter(tags=["Store"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Store")
 
 LONGEST = 1000  # bytes of a key, and of a namespace: both are in one index entry
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class NamespaceSearch(BaseModel):
     offset: Offset = 0
 
 
-class ItemAnswer(BaseModel):
+class ItemAnswer(Answer):
     model_config = ConfigDict(title="Item")
 
     namespace: list[str]
@@ -104,11 +104,11 @@ class FoundItem(ItemAnswer):
     score: float | None
 
 
-class FoundItems(BaseModel):
+class FoundItems(Answer):
     items: list[FoundItem]
 
 
-class FoundNamespaces(BaseModel):
+class FoundNamespaces(Answer):
     namespaces: list[list[str]]
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
 from orjson import loads
 from pydantic import BeforeValidator
 
@@ -13,15 +13,15 @@ from functions.api.edge import Api
 from functions.api.following.accepting import Terms, start
 from functions.api.following.on_line import on_line
 from functions.api.following.segments import LINE, followed
-from functions.api.request.limits import StrictRoute
 from functions.api.routes.runs import ACCEPTING
+from functions.api.routing import routes_of
 from functions.api.schemas.answers import STREAM
 from functions.api.schemas.runs import Mode, RunStream
 from graph.errors import BadInput
 from graph.runtime.models import Run, RunStatus
 from graph.runtime.telling import Reading
 
-router = APIRouter(tags=["Runs"], route_class=StrictRoute, responses=ACCEPTING)
+router = routes_of("Runs", responses=ACCEPTING)
 
 RUN = "/threads/{thread_id}/runs/{run_id}"
 

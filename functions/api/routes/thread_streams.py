@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
@@ -15,9 +15,9 @@ from functions.api.answers import answer
 from functions.api.edge import Api, Edge
 from functions.api.following.segments import SEGMENT_BYTES, line_ends, segment_seconds
 from functions.api.following.sse import HEADERS, HEARTBEAT, MEDIA_TYPE, block
-from functions.api.request.limits import StrictRoute
 from functions.api.routes.streams import modes_of
-from functions.api.schemas.answers import PROBLEMS, STREAM
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import STREAM
 from graph.errors import Unavailable
 from graph.runtime.batches import Item
 from graph.runtime.late import late
@@ -26,7 +26,7 @@ from graph.runtime.rendering import to_json
 from graph.runtime.thread_story import HEARTBEAT as HEARTBEAT_SECONDS
 from graph.runtime.thread_story import Place, thread_told, unfinished, whole
 
-router = APIRouter(tags=["Threads"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Threads")
 
 EDITS = 0.3  # seconds between two looks for a state that was edited
 ALL_RUNS = "/every/threads/{thread_id}/runs/run"
@@ -127,7 +127,7 @@ async def join_thread(
     api: Api,
     thread: Followed,
     start: From,
-    stream_mode: Modes = ["run_modes"],  # noqa: B006
+    stream_mode: Modes = ["run_modes"],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Follow every run of a thread: those that have not ended, and those to come."""
     story = Story(api, thread, stream_mode)

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from uuid_utils.compat import uuid7
 
 from functions.api.access.owner import Owner
@@ -16,8 +16,8 @@ from functions.api.answers import (
     threads_json,
 )
 from functions.api.edge import Api, Edge
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS, partial
+from functions.api.routing import routes_of
+from functions.api.schemas.answers import list_of, partial
 from functions.api.schemas.extract import extracted
 from functions.api.schemas.threads import (
     Pruned,
@@ -35,7 +35,7 @@ from graph.runtime.models import Json, Thread
 from graph.runtime.runs import new_thread
 from graph.runtime.thread_search import find_threads, prune_threads
 
-router = APIRouter(tags=["Threads"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Threads")
 
 Include = Annotated[
     str | None, Query(pattern="^ttl$", description="`ttl`, which is always included")
@@ -64,15 +64,10 @@ async def create(api: Api, owner: Owner, asked: ThreadCreate) -> Response:
     return answer(await thread_json(api.rt, made))
 
 
-@router.post("/threads/search", response_model=list[FoundThread])  # type: ignore[valid-type]
+@router.post("/threads/search", response_model=list_of(FoundThread))
 async def search(api: Api, owner: Owner, asked: ThreadSearch) -> Response:
     """A search by values reads the states of up to 1000 threads that the rest of it leaves."""
-    query = asked.query(
-        limit=asked.limit,
-        offset=asked.offset,
-        sort_by=asked.sort_by or "created_at",
-        descending=asked.sort_order != "asc",
-    )
+    query = asked.query(**asked.page)
     page, total = await find_threads(api.rt, owner, query, asked.values)
     found = await threads_json(api.rt, page, owner, values=asked.needs_values)
     headers = page_headers(total, limit=asked.limit, offset=asked.offset)

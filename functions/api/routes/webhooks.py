@@ -2,15 +2,14 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from functions.api.access.owner import Owner
 from functions.api.answers import answer
 from functions.api.edge import Api
-from functions.api.request.limits import StrictRoute
-from functions.api.schemas.answers import PROBLEMS
+from functions.api.routing import routes_of
 
-router = APIRouter(tags=["Runs"], route_class=StrictRoute, responses=PROBLEMS)
+router = routes_of("Runs")
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/webhook")

@@ -5,12 +5,13 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from functions.api.access.identify import anybody
 from functions.api.answers import answer
 from functions.api.edge import Api
 from functions.api.routes.meta import baton_version
+from functions.api.routing import routes_of
 
 PAGE = Path(__file__).with_name("welcome.html")
 HEADERS = {
@@ -19,7 +20,7 @@ HEADERS = {
     "Vary": "Accept",
 }
 
-router = APIRouter(tags=["Meta"])
+router = routes_of("Meta", responses={})
 
 
 @router.get("/", include_in_schema=False)

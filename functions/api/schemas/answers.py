@@ -5,7 +5,11 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 
-class Problem(BaseModel):
+class Answer(BaseModel, defer_build=True):
+    """What an answer looks like: routes answer JSON as it is, so only the document asks for it."""
+
+
+class Problem(Answer):
     """What was wrong, where, and what to do."""
 
     detail: str
@@ -93,4 +97,9 @@ def partial(model: type[BaseModel], **more: Any) -> type[BaseModel]:
     fields: dict[str, Any] = {
         name: (field.annotation, None) for name, field in model.model_fields.items()
     } | {name: (kind, None) for name, kind in more.items()}
-    return create_model(f"Selected{model.__name__}", **fields)
+    return create_model(f"Selected{model.__name__}", __base__=Answer, **fields)
+
+
+def list_of(model: type[BaseModel]) -> Any:
+    """The type of a list of a model that is made here, which no annotation can name."""
+    return list.__class_getitem__(model)

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from functions.api.schemas.fields import Limit, Offset, SortOrder
+from functions.api.schemas.answers import Answer
+from functions.api.schemas.fields import Limit, Offset, Sorted
 from functions.api.schemas.runs import RunConfig
-from graph.runtime.models import AssistantChange, AssistantQuery, Json
+from graph.runtime.models import AssistantChange, AssistantQuery, AssistantSort, Json
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -79,11 +80,8 @@ class AssistantFilter(BaseModel):
         return AssistantQuery(metadata=metadata, graph_id=self.graph_id, name=self.name, **page)
 
 
-class AssistantSearch(AssistantFilter):
-    limit: Limit = 10
-    offset: Offset = 0
-    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] | None = None
-    sort_order: SortOrder = None
+class AssistantSearch(AssistantFilter, Sorted):
+    sort_by: AssistantSort | None = None
     select: list[AssistantField] | None = None
 
 
@@ -97,7 +95,7 @@ class VersionChoice(BaseModel):
     version: Version
 
 
-class AssistantAnswer(BaseModel):
+class AssistantAnswer(Answer):
     assistant_id: UUID
     graph_id: str
     name: str
@@ -110,14 +108,14 @@ class AssistantAnswer(BaseModel):
     updated_at: datetime
 
 
-class GraphAnswer(BaseModel):
+class GraphAnswer(Answer):
     """A graph as nodes and edges."""
 
     nodes: list[Json]
     edges: list[Json]
 
 
-class SchemasAnswer(BaseModel):
+class SchemasAnswer(Answer):
     """JSON schemas; null where a graph's types have none."""
 
     graph_id: str | None

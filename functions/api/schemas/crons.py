@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from functions.api.schemas.fields import Limit, Offset, SortOrder
+from functions.api.schemas.answers import Answer
+from functions.api.schemas.fields import Sorted
 from functions.api.schemas.runs import RunCreate
 from graph.errors import BadInput
-from graph.runtime.models import Cron, Json
+from graph.runtime.models import Cron, CronSort, Json
 
 # Of a request, what is the cron's own and not its runs'.
 OWN = {"schedule", "timezone", "end_time", "enabled", "on_run_completed", "metadata"}
@@ -66,6 +67,7 @@ class CronCreate(CronFields):
 class CronUpdate(CronFields):
     """What is left out, or null, stays; but a null `end_time` or `timezone` clears it."""
 
+    # No subtype: what it may leave out, a new cron needs. Nobody takes one for the other.
     assistant_id: Annotated[str | None, Field(exclude=True)] = None  # type: ignore[assignment]
     schedule: str | None = Field(None, max_length=200)  # type: ignore[assignment]
     enabled: bool | None = None  # type: ignore[assignment]
@@ -81,26 +83,12 @@ class CronFilter(BaseModel):
     metadata: Json | None = None
 
 
-class CronSearch(CronFilter):
-    limit: Limit = 10
-    offset: Offset = 0
-    sort_by: (
-        Literal[
-            "cron_id",
-            "assistant_id",
-            "thread_id",
-            "created_at",
-            "updated_at",
-            "next_run_date",
-            "end_time",
-        ]
-        | None
-    ) = None
-    sort_order: SortOrder = None
+class CronSearch(CronFilter, Sorted):
+    sort_by: CronSort | None = None
     select: list[str] | None = None
 
 
-class CronAnswer(BaseModel):
+class CronAnswer(Answer):
     """A cron; `payload` is the run that it asks for."""
 
     model_config = ConfigDict(title="Cron")

@@ -7,7 +7,25 @@ from pydantic import BaseModel, Field, model_validator
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=10**9)]
-SortOrder = Literal["asc", "desc"] | None
+
+
+class Sorted(BaseModel):
+    """A page of what is found: what was made last comes first, unless it says otherwise."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: str | None = None
+    sort_order: Literal["asc", "desc"] | None = None
+
+    @property
+    def page(self) -> dict[str, Any]:
+        """As the engine's queries have it."""
+        return {
+            "limit": self.limit,
+            "offset": self.offset,
+            "sort_by": self.sort_by or "created_at",
+            "descending": self.sort_order != "asc",
+        }
 
 
 class CheckpointRef(BaseModel):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from functions.api.schemas.answers import Answer
 from functions.api.schemas.fields import CheckpointRef
 from graph.runtime.models import Json, RunStatus
 
@@ -201,7 +202,7 @@ class RunsCancel(BaseModel):
         return self
 
 
-class Usage(BaseModel):
+class Usage(Answer):
     """What calls of models and tools have spent."""
 
     model_calls: int
@@ -210,7 +211,7 @@ class Usage(BaseModel):
     usd: float
 
 
-class RunAnswer(BaseModel):
+class RunAnswer(Answer):
     """A run; `kwargs` is what was asked of it."""
 
     run_id: UUID

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, StringConstraints
 
+from functions.api.schemas.answers import Answer
 from functions.api.schemas.fields import CheckpointRef, Limit
 from graph.runtime.models import Json
 
@@ -33,14 +34,14 @@ class HistoryQuery(BaseModel):
     select: list[StateField] | None = None
 
 
-class CheckpointAnswer(BaseModel):
+class CheckpointAnswer(Answer):
     thread_id: UUID
     checkpoint_ns: str | None
     checkpoint_id: str | None
     checkpoint_map: Json | None
 
 
-class TaskAnswer(BaseModel):
+class TaskAnswer(Answer):
     id: str
     name: str
     path: Any
@@ -51,7 +52,7 @@ class TaskAnswer(BaseModel):
     result: Any
 
 
-class StateAnswer(BaseModel):
+class StateAnswer(Answer):
     values: Any
     next: list[str]
     tasks: list[TaskAnswer]
@@ -64,7 +65,7 @@ class StateAnswer(BaseModel):
     parent_checkpoint_id: str | None
 
 
-class UpdateAnswer(BaseModel):
+class UpdateAnswer(Answer):
     checkpoint: CheckpointAnswer
     configurable: CheckpointAnswer
     checkpoint_id: str

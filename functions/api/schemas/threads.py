@@ -2,17 +2,18 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
-from functions.api.schemas.fields import Limit, Offset, SortOrder
+from functions.api.schemas.answers import Answer
+from functions.api.schemas.fields import Sorted
 from functions.api.schemas.runs import Command
-from graph.runtime.models import Json, ThreadQuery, ThreadStatus
+from graph.runtime.models import Json, ThreadQuery, ThreadSort, ThreadStatus
 from graph.runtime.retention import YEARS_10
 
-THREAD_FIELDS = (
+ThreadField = Literal[
     "thread_id",
     "created_at",
     "updated_at",
@@ -25,7 +26,7 @@ THREAD_FIELDS = (
     "error",
     "usage",
     "ttl",
-)
+]
 ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PATH = r"^(values|metadata|config|interrupts)(\.[^.\[\]]+|\[-?[0-9]{1,9}\])*$"
 
@@ -35,7 +36,7 @@ ExtractPath = Annotated[str, StringConstraints(pattern=PATH, max_length=1000)]
 
 def _aliases(paths: dict[str, Any]) -> dict[str, Any]:
     for alias in paths:
-        if not ALIAS.fullmatch(alias) or alias in THREAD_FIELDS:
+        if not ALIAS.fullmatch(alias) or alias in get_args(ThreadField):
             raise ValueError(f"{alias!r} must be a name of letters, digits and _ that is not taken")
     return paths
 
@@ -93,16 +94,11 @@ class ThreadFilter(BaseModel):
         return ThreadQuery(metadata=self.metadata or {}, ids=ids, status=self.status, **page)
 
 
-class ThreadSearch(ThreadFilter):
+class ThreadSearch(ThreadFilter, Sorted):
     """`extract` names parts of each thread: {"last": "values.messages[-1].content"}."""
 
-    limit: Limit = 10
-    offset: Offset = 0
-    sort_by: (
-        Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None
-    ) = None
-    sort_order: SortOrder = None
-    select: list[Literal[THREAD_FIELDS]] | None = None  # type: ignore[valid-type]
+    sort_by: ThreadSort | None = None
+    select: list[ThreadField] | None = None
     extract: Annotated[
         dict[str, ExtractPath] | None,
         Field(max_length=10),
@@ -124,19 +120,19 @@ class ThreadPrune(BaseModel):
     strategy: Literal["delete", "keep_latest"] = "delete"
 
 
-class Usage(BaseModel):
+class Usage(Answer):
     model_calls: int
     tool_calls: int
     tokens: int
     usd: float
 
 
-class TtlAnswer(BaseModel):
+class TtlAnswer(Answer):
     ttl_minutes: float
     strategy: str
 
 
-class ThreadAnswer(BaseModel):
+class ThreadAnswer(Answer):
     thread_id: UUID
     created_at: datetime
     updated_at: datetime
@@ -150,5 +146,5 @@ class ThreadAnswer(BaseModel):
     ttl: TtlAnswer | None
 
 
-class Pruned(BaseModel):
+class Pruned(Answer):
     pruned_count: int

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from langgraph.errors import GraphBubbleUp
+
 from graph.ceilings import RAISE, Budget, Ceilings
 from graph.errors import PermanentFailure
-from graph.signals import Signal
 from graph.usage import Spent, Totals, total
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ class BudgetSpent(PermanentFailure):
     """A ceiling is reached, and the run asked for an error."""
 
 
-class Stopped(Signal):
+class Stopped(GraphBubbleUp):
     """A ceiling is reached: the run stops as an interrupt until a person raises it."""
 
     def __init__(self, question: Json) -> None:

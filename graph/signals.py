@@ -1,11 +1,12 @@
 """What a node raises to be run again later: the step ends, no invocation sleeps."""
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 
 from langgraph.errors import GraphBubbleUp
 
 
-class Signal(GraphBubbleUp):
+class Signal(GraphBubbleUp, ABC):
     """A node's request to be run again later.
 
     It passes through retry policies and tool nodes as LangGraph's own interrupts do, and its
@@ -13,9 +14,9 @@ class Signal(GraphBubbleUp):
     """
 
     @property
+    @abstractmethod
     def wake_in(self) -> float:
         """Seconds from now until the node may run again."""
-        raise NotImplementedError
 
 
 class RetryLater(Signal):

@@ -9,7 +9,7 @@ from functions.settings import settings
 from graph.adapters.migrations import migrate
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:  # noqa: ARG001
+def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, list[str]]:
     """Returns the names of the migrations it applied."""
     applied = wiring.loop().run_until_complete(
         migrate(

@@ -18,7 +18,7 @@ NAMESPACE, DIMENSION = "Baton", "FunctionName"  # as in infra/monitoring.yaml
 KEPT_BACK = 20.0  # seconds of an invocation for what is not done in batches
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Returns and logs what was done, as counts, and logs what is left to do, as metrics."""
     rt, env, loop = wiring.runtime(), settings(), wiring.loop()
     time_left = context.get_remaining_time_in_millis() / 1000 - KEPT_BACK

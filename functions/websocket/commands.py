@@ -109,7 +109,7 @@ class Visit:
         return said
 
 
-async def ping(asked: Nothing, visit: Visit) -> Json:  # noqa: ARG001
+async def ping(_asked: Nothing, _visit: Visit) -> Json:
     return {"pong": True}
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger("baton.websocket")
 Json = dict[str, Any]
 
 
-def handler(event: Json, context: LambdaContext) -> Json:  # noqa: ARG001
+def handler(event: Json, _context: LambdaContext) -> Json:
     """One frame, or the begin or end of a connection."""
     return wiring.loop().run_until_complete(serve(event, _desk()))
 

@@ -41,7 +41,7 @@ def _module(file: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # a module may exit, too
         del sys.modules[spec.name]
         raise
     return module

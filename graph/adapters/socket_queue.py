@@ -65,8 +65,8 @@ class SocketQueue:
                     if not part:
                         raise ConnectionResetError("it hung up")
                     answer += part
-        except BaseException:
-            self.close()  # an answer that comes later must not be taken for the next job's
+        except BaseException:  # cancelled, too: a late answer must not be taken for the next job's
+            self.close()
             raise
         if "message_id" not in (said := json.loads(answer)):
             raise Unavailable(f"the local queue {self.path} refused a job: {said}")

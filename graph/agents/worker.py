@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, TypedDict
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
@@ -50,10 +51,10 @@ async def work(
     said = state.get("said", [])
     order = [] if said else [HumanMessage(_order(state))]
     spent = sum(isinstance(message, AIMessage) for message in said) >= ROUNDS
-    thinker = model
+    thinker: Runnable[LanguageModelInput, AIMessage] = model
     if tools:
         specs = [tool.spec() for tool in tools]
-        thinker = model.bind_tools(specs, tool_choice="none" if spent else None)  # type: ignore[assignment]
+        thinker = model.bind_tools(specs, tool_choice="none" if spent else None)
     answer = await thinker.ainvoke([SystemMessage(f"{role} {RULES}"), *said, *order])
     return {"said": [*order, answer], "report": answer.text}
 

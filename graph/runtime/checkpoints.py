@@ -63,7 +63,7 @@ def address(config: RunnableConfig) -> tuple[str, str, str | None]:
     return str(conf["thread_id"]), conf.get("checkpoint_ns", ""), conf.get("checkpoint_id") or None
 
 
-def bound(graph: Any, saver: BaseCheckpointSaver[int]) -> Any:
+def bound(graph: Any, saver: BaseCheckpointSaver[Any]) -> Any:
     """The graph with a checkpointer of its own; the project's graph is not touched.
 
     Not `graph.copy`, which forgets the types that the graph's state may hold.

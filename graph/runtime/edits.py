@@ -88,7 +88,7 @@ async def update_state(rt: Runtime, thread: Thread, edit: Edit) -> Json:
         if claim.stored != unheld.stored:  # a run came and went meanwhile
             checkpoint, result = await _edited(rt, graph, [[edit.write]], edit.at, claim)
         advanced = await rt.store.advance(claim, result)
-    except BaseException:
+    except BaseException:  # its client may have hung up: nobody else lets go of the thread
         with suppress(Unavailable):  # then the lease ends by itself
             await pass_on(rt, await rt.store.release(claim), owner=thread.owner)
         raise

@@ -110,7 +110,7 @@ class StepSaver(Checkpoints):
         of_root = not address(config)[1]
         try:
             made = self.put(config, checkpoint, metadata, new_versions)
-        except Exception as error:
+        except Exception as error:  # the step ends with it, whatever LangGraph makes of it
             if of_root:
                 self._ended.append(error)
             raise

@@ -32,7 +32,7 @@ async def check_project(config: Path, children: Children, spec: WorkerSpec) -> l
     return names
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Runs in the worker; factories are not called, for they may need a run's config."""
     try:
         registry = Registry(Path(event["config"]))

@@ -12,11 +12,8 @@ from graph.adapters.sealing.keys import new_key
 from graph.adapters.sealing.rotation import Walked, rotate
 from graph.errors import AgentError
 from graph.iam import said_or_secret
-from infra.local.children import CannotStart
-from infra.local.cluster import cluster_in
-from infra.local.postgres import DATABASE
+from infra.local.database import database_of, with_database
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
 with_keys = click.option(
     "--encryption-keys", envvar="ENCRYPTION_KEYS", default="", help="Or a secret's ARN."
 )
@@ -43,8 +40,7 @@ def key(key_id: str) -> None:
 
 
 @encryption.command(name="rotate")
-@click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
-@click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_database
 @with_keys
 def rotate_(database_url: str | None, data: Path, encryption_keys: str) -> None:
     """Seal all that is stored with the first of ENCRYPTION_KEYS; "plain" there opens all of it.
@@ -56,9 +52,9 @@ def rotate_(database_url: str | None, data: Path, encryption_keys: str) -> None:
         keys = keys_said(encryption_keys)
         if not keys.secrets:
             raise click.UsageError("there are no keys: set ENCRYPTION_KEYS, or --encryption-keys")
-        url = database_url or cluster_in(data.resolve()).url(DATABASE)
+        url = database_of(database_url, data)
         left = asyncio.run(_rotated(url, keys))
-    except (AgentError, CannotStart) as error:
+    except AgentError as error:
         raise click.ClickException(str(error)) from error
     for key_id, rows in sorted(left.items()):
         click.echo(f"left: {rows} rows, {key_id}")

@@ -17,15 +17,13 @@ from graph.adapters.postgres import PostgresStore
 from graph.adapters.registry import Registry
 from graph.errors import AgentError
 from graph.runtime.keys import LONGEST_OWNER, is_owner
-from infra.local.cluster import cluster_in
+from infra.local.database import database_of, with_database
 from infra.local.encryption import keys_said, with_keys
-from infra.local.postgres import DATABASE
 
 if TYPE_CHECKING:
     from infra.local.import_threads import Copied
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command(name="import")
@@ -34,8 +32,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--graph", "graph_id", help="Of langgraph.json.  [default: the only one]")
 @click.option("--thread", "thread_ids", multiple=True, help="Only this one; may be repeated.")
 @click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
-@click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
-@click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_database
 @with_keys
 @click.option("--batch", type=click.IntRange(1, 1000), default=50, help="Checkpoints at once.")
 @click.option("--dry-run", is_flag=True, help="Read everything, write nothing.")
@@ -73,7 +70,7 @@ async def _imported(options: dict[str, Any]) -> "list[Copied]":
     graph_id = _graph(registry, options["graph_id"])
     graph = await registry.load(graph_id, {})
     codec = codec_for(graph, strict_serializer(registry.allowed_types))
-    url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)
+    url = database_of(options["database_url"], options["data"])
     store = PostgresStore(url, keys=keys_said(options["encryption_keys"]))
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -178,7 +178,7 @@ class Importer:
     async def _read(self, thread_id: str, place: Place) -> CheckpointTuple:
         try:
             return await self.source.read(thread_id, place)
-        except (NotImplementedError, ValueError, TypeError) as error:
+        except (NotImplementedError, ValueError, TypeError) as error:  # LangGraph's serializer's
             raise NotCopied(
                 f"checkpoint {place.checkpoint_id} cannot be read: {error}; pickled and encrypted "
                 "values are not imported: write them anew with the plain serializer first"

@@ -61,7 +61,7 @@ async def _start(server: Server, children: Children) -> Child:
         if not answers.done():
             raise CannotStart(await _last_words(child))
         answers.result()
-    except BaseException:
+    except BaseException:  # cancelled, too: no server is left behind
         await child.stop()
         raise
     finally:

@@ -12,18 +12,14 @@ from graph.adapters.postgres import PostgresStore
 from graph.errors import AgentError
 from graph.runtime.keys import new_key
 from graph.runtime.models import ApiKey
-from infra.local.children import CannotStart
-from infra.local.cluster import cluster_in
-from infra.local.postgres import DATABASE
+from infra.local.database import database_of, with_database
 
 Found = TypeVar("Found")
 Ask = Callable[[PostgresStore], Awaitable[Found]]
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
-@click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
-@click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_database
 @click.pass_context
 def keys(context: click.Context, database_url: str | None, data: Path) -> None:
     """Make, list and end API keys, which count when BATON_AUTH is "keys"."""
@@ -82,9 +78,9 @@ def _ask(context: click.Context, ask: Ask[Found]) -> Found:
     """What the database answers, over a connection of its own."""
     database_url, data = context.obj
     try:
-        url = database_url or cluster_in(data.resolve()).url(DATABASE)
+        url = database_of(database_url, data)
         return asyncio.run(_asked(url, ask))
-    except (AgentError, CannotStart) as error:
+    except AgentError as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from infra.local.message_batches import MessageBatches
 from infra.local.message_format import (
@@ -93,16 +93,11 @@ class MessagesServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._server.should_exit = True
         await self._task
 
-    def _app(self) -> Starlette:
+    def _app(self) -> ASGIApp:
         return Starlette(
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),

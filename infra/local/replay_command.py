@@ -15,16 +15,14 @@ from rich.table import Table
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.registry import Registry
 from graph.errors import AgentError
-from infra.local.cluster import cluster_in
+from infra.local.database import database_of, with_database
 from infra.local.encryption import keys_said, with_keys
-from infra.local.postgres import DATABASE
 
 if TYPE_CHECKING:
     from infra.local.replay import Replayed, Result
 
 Json = dict[str, Any]
 FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 WARNING = (
     "The nodes of this step run again, with all they do outside: mails, payments, the long-term "
@@ -38,8 +36,7 @@ WARNING = (
 @click.option("--live", is_flag=True, help="Ask the models anew; what they cost is spent.")
 @click.option("--graph", "graph_id", help="Of --config.  [default: the thread's own]")
 @click.option("--config", type=FILE, default="langgraph.json", help="The project's file.")
-@click.option("--database-url", envvar="DATABASE_URL", help="[default: of `baton dev`]")
-@click.option("--data", type=FOLDER, default=".baton", help="Where `baton dev` keeps its data.")
+@with_database
 @with_keys
 @click.option("--yes", is_flag=True, help="Do not ask whether the nodes may run.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; asks nothing.")
@@ -70,7 +67,7 @@ async def _replayed(options: Json) -> "Replayed":
     from infra.local.replay import Replayer
 
     registry = Registry(options["config"])
-    url = options["database_url"] or cluster_in(options["data"].resolve()).url(DATABASE)
+    url = database_of(options["database_url"], options["data"])
     store = PostgresStore(url, keys=keys_said(options["encryption_keys"]))
     beside = store.db.another()
     try:

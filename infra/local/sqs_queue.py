@@ -93,13 +93,13 @@ async def in_thread(
     answered: asyncio.Future[Answer] = loop.create_future()
     abandoned = threading.Event()
 
-    def settle(answer: Answer | None, error: Exception | None) -> None:
+    def settle(answer: Any, error: Exception | None) -> None:
         if answered.cancelled():
             return
         if error is not None:
             answered.set_exception(error)
         else:
-            answered.set_result(answer)  # type: ignore[arg-type]
+            answered.set_result(answer)
 
     def run() -> None:
         try:

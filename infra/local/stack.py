@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graph.adapters.migrations import migrate
@@ -96,12 +95,7 @@ class Stack:
             self._parts = parts.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._ringing.cancel()
         await asyncio.gather(self._ringing, return_exceptions=True)
         try:
@@ -212,7 +206,7 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
-    except BaseException:
+    except BaseException:  # cancelled, too: no task is left behind
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -116,21 +116,17 @@ class Worker:
 async def start_worker(children: Children, spec: WorkerSpec, name: str) -> Worker:
     """A worker with its handlers imported; raises CannotStart."""
     ours, theirs = socket.socketpair()
-    with theirs:
-        fd = theirs.fileno()
-        command = python("infra.local.worker", str(fd), json.dumps(dict(spec.handlers)))
-        program = Program(name, command, spec.env, spec.cwd, fds=(fd,), stop=signal.SIGKILL)
-        try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(ours.close)
+        with theirs:
+            fd = theirs.fileno()
+            command = python("infra.local.worker", str(fd), json.dumps(dict(spec.handlers)))
+            program = Program(name, command, spec.env, spec.cwd, fds=(fd,), stop=signal.SIGKILL)
             child = await children.start(program)
-        except BaseException:
-            ours.close()
-            raise
-    reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_ANSWER)
-    worker = Worker(child, reader, writer)
-    try:
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_ANSWER)
+        worker = Worker(child, reader, writer)
+        undo.callback(worker.close)
+        undo.callback(worker.kill)
         await worker.started()
-    except BaseException:
-        worker.kill()
-        worker.close()
-        raise
+        undo.pop_all()
     return worker

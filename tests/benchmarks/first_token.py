@@ -31,7 +31,7 @@ class TimedModel(MessagesServer):
 
     sent_at = 0.0
 
-    def _app(self) -> ASGIApp:  # type: ignore[override] # uvicorn serves any
+    def _app(self) -> ASGIApp:
         app = super()._app()
 
         async def timed(scope: Scope, receive: Receive, send: Send) -> None:

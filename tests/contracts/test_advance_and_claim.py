@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def later() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=LEASE + 1)
 
 
-async def onward(store: Store, claim: Claim, checkpoint_id: str = "c1", **changes: object) -> Claim:
+async def onward(store: Store, claim: Claim, checkpoint_id: str = "c1", **changes: Any) -> Claim:
     """The claim that is taken with a step's save."""
-    result = replace(step_to(checkpoint_id), **changes)  # type: ignore[arg-type]
+    result = replace(step_to(checkpoint_id), **changes)
     advanced = await store.advance(claim, result, lease=LEASE)
     assert advanced.next_job == StepJob(claim.thread_id, claim.seq + 1)
     assert advanced.claim is not None

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -28,10 +29,10 @@ def nobody() -> str:
     return f"owner {uuid.uuid4()}"
 
 
-async def of(store: Store, owner: str, most: int, **changes: object) -> NewRun:
+async def of(store: Store, owner: str, most: int, **changes: Any) -> NewRun:
     """A run on a thread of its own, of which there is one already."""
     thread_id = await new_thread(store, owner=owner)
-    return replace(a_run(thread_id, owner=owner, most_unfinished=most), **changes)  # type: ignore[arg-type]
+    return replace(a_run(thread_id, owner=owner, most_unfinished=most), **changes)
 
 
 def alone(owner: str, most: int) -> NewRun:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,9 @@ async def worn(store: Store, keep: str, *, limit: int = 100, window: int = 1000)
     return dict(await store.worn_threads(keep, window=window, limit=limit))
 
 
-async def thinned(store: Store, thread_id: str, keep: str, **more: float) -> list[str]:
+async def thinned(store: Store, thread_id: str, keep: str, **more: Any) -> list[str]:
     """What is left of a thread's root checkpoints."""
-    await store.thin({thread_id: keep}, limit=1000, **more)  # type: ignore[arg-type]
+    await store.thin({thread_id: keep}, limit=1000, **more)
     return await ids(store, thread_id)
 
 
@@ -290,12 +291,12 @@ async def test_a_ttl_that_keeps_the_latest_does_so_when_it_is_over(store: Store)
     thread_id = await stepped(store, "c1", "c2")
     await store.update_thread(thread_id, OWNER, ttl=(60.0, "keep_latest"))
     assert await worn(store, "all") == {}
-    over = {"window": 100, "limit": 100, "now": later(HOUR + 60)}
-    assert await store.worn_threads("all", **over) == {thread_id: LATEST}  # type: ignore[arg-type]
+    over: dict[str, Any] = {"window": 100, "limit": 100, "now": later(HOUR + 60)}
+    assert await store.worn_threads("all", **over) == {thread_id: LATEST}
     assert await thinned(store, thread_id, LATEST) == ["c2"]
-    assert await store.worn_threads("run", **over) == {}  # type: ignore[arg-type]
+    assert await store.worn_threads("run", **over) == {}
     await claimed(store, thread_id)
-    assert await store.worn_threads("all", **over) == {}  # type: ignore[arg-type]
+    assert await store.worn_threads("all", **over) == {}
 
 
 async def test_both_stores_keep_the_same_of_any_history(lab: Lab) -> None:

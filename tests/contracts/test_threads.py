@@ -180,7 +180,7 @@ async def test_search_finds_by_ids_and_by_status(store: Store) -> None:
 
 @pytest.mark.parametrize("sort_by", ["thread_id", "status", "created_at", "updated_at"])
 @pytest.mark.parametrize("descending", [True, False])
-async def test_search_sorts_by_what_was_asked(store: Store, sort_by: str, descending: bool) -> None:
+async def test_search_sorts_by_what_was_asked(store: Store, sort_by: Any, descending: bool) -> None:
     for _ in range(3):
         await new_thread(store)
     for thread_id in await search(store, limit=2):

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from graph.usage import Spent, Totals
 from tests.contracts.builders import DONE, OWNER, a_run, claimed, started, step_to, take
 
 
-def a_call(**changes: object) -> Spent:
+def a_call(**changes: Any) -> Spent:
     call = Spent(str(uuid.uuid4()), "think", "claude", 900, 100, 50, Decimal("0.000140"), 12)
-    return replace(call, **changes)  # type: ignore[arg-type]
+    return replace(call, **changes)
 
 
 async def spent(store: Store, thread_id: str, run_id: str) -> tuple[Totals, Totals]:

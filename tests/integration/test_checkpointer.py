@@ -92,7 +92,7 @@ async def test_what_the_database_holds_is_never_executed(
     crafted = ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb(("os", "system", f"touch {proof}"))))
     checkpoints = Checkpoints(store)
     assert checkpoints.serde.loads_typed(("msgpack", crafted)) == f"touch {proof}"
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError):  # by LangGraph's serializer, which knows no pickle
         strict_serializer().loads_typed(("pickle", b"cos\nsystem\n(S'true'\ntR."))
     assert not os.path.exists(proof)
     assert await checkpoints.aget_tuple(config_of("nobody", "", None)) is None

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 
+from graph.adapters.migrations import migrate
 from infra.local.children import Child, Children
+from infra.local.cli import main
 from infra.local.cluster import Cluster, cluster_in
+from infra.local.database import database_of
 from infra.local.ledger import Ledger
 from infra.local.postgres import postgres
 
@@ -36,6 +40,26 @@ async def test_data_stays(open_folder: Path) -> None:
             assert await ask(url, "SELECT n FROM kept") == [(42,)]
 
     assert (open_folder / "postgres" / "PG_VERSION").exists()
+
+
+async def test_a_command_finds_the_one_that_runs_and_says_when_none_does(open_folder: Path) -> None:
+    def keys(data: Path) -> Result:
+        return CliRunner(env={"DATABASE_URL": None}).invoke(
+            main, ["keys", "--data", str(data), "list"]
+        )
+
+    before = await asyncio.to_thread(keys, open_folder)
+    async with children_of(open_folder) as children, postgres(open_folder, children) as url:
+        assert database_of(None, open_folder) == url
+        assert database_of("postgresql://elsewhere", open_folder) == "postgresql://elsewhere"
+        await migrate(url)
+        running = await asyncio.to_thread(keys, open_folder)
+    after = await asyncio.to_thread(keys, open_folder)
+
+    assert (running.exit_code, running.output) == (0, "")
+    for stopped in (before, after):
+        assert stopped.exit_code == 1
+        assert f"no database runs in {open_folder}: start `baton dev` there" in stopped.output
 
 
 async def test_nobody_without_the_password_gets_in(open_folder: Path) -> None:

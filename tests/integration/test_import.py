@@ -152,11 +152,8 @@ async def owner(url: str, thread_id: str) -> str:
 
 async def must_be_equal(stock: Stock, store: PostgresStore) -> None:
     """LangGraph sees the same states, tasks and questions through both savers."""
-    connection = await psycopg.AsyncConnection.connect(
-        stock.url, autocommit=True, row_factory=dict_row
-    )
-    async with connection:
-        there = bound(GRAPH, AsyncPostgresSaver(connection))  # type: ignore[arg-type]
+    async with AsyncPostgresSaver.from_conn_string(stock.url) as saver:
+        there = bound(GRAPH, saver)
         here = bound(GRAPH, Checkpoints(store))
         for shape, thread_id in stock.ids.items():
             states = []

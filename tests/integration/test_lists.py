@@ -100,8 +100,8 @@ def seen(state: Any) -> Any:
 
 def driver_of(kept: int, store: Any = None) -> Driver:
     driver = Driver(lists_graph(), thread_id=str(uuid4()))
-    driver.store = store or driver.store
-    driver.rt = replace(driver.rt, store=driver.store, warm=WarmThreads(kept))
+    driver.move_to(store or driver.store)
+    driver.rt = replace(driver.rt, warm=WarmThreads(kept))
     return driver
 
 

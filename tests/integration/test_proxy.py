@@ -5,6 +5,7 @@ import operator
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypedDict
 
 import psycopg
@@ -76,14 +77,14 @@ async def store(database_url: str, tap: Tap) -> AsyncIterator[PostgresStore]:
 async def test_a_single_task_step_takes_two_round_trips(
     store: PostgresStore, tap: Tap, asked: dict[str, Any]
 ) -> None:
-    rt = Runtime(store, MemoryQueue(), GRAPHS)
+    rt = Runtime(store, queue := MemoryQueue(), GRAPHS)
     job: StepJob | None = await new_run(store, "t", **asked)
     trips = []
     while job:
         before = tap.round_trips
         await step(job, rt, time_left=20)
         trips.append(tap.round_trips - before)
-        job = await rt.queue.receive()  # type: ignore[attr-defined]
+        job = await queue.receive()
     print(f"round trips per step: {trips}")
     assert trips == [2] * STEPS
 
@@ -93,12 +94,12 @@ async def test_eight_clients_share_two_connections_and_every_step_succeeds(
 ) -> None:
     async def client(number: int) -> list[str]:
         store = PostgresStore(database_url)
-        rt = Runtime(store, MemoryQueue(), GRAPHS)
+        rt = Runtime(store, queue := MemoryQueue(), GRAPHS)
         job: StepJob | None = await new_run(store, f"thread-{number}")
         outcomes = []
         while job:
             outcomes.append(await step(job, rt, time_left=20))
-            job = await rt.queue.receive()  # type: ignore[attr-defined]
+            job = await queue.receive()
         run = await store.get_run(f"run-thread-{number}", f"thread-{number}", OWNER)
         await store.close()
         assert run.status is RunStatus.SUCCESS
@@ -145,6 +146,30 @@ async def test_a_connection_that_dies_under_a_statement_is_unavailable_then_repl
     assert await claim_one(store, job, lease=10)
 
 
+async def test_statements_that_are_run_at_once_each_get_their_own_rows(
+    store: PostgresStore,
+) -> None:
+    names = [f"t{number}" for number in range(20)]
+    await asyncio.gather(*map(partial(new_run, store), names))
+    found = await asyncio.gather(*(store.get_thread(name, OWNER) for name in names))
+    assert [thread.thread_id for thread in found] == names
+
+
+async def test_after_a_statement_that_was_given_up_the_next_gets_its_own_rows(
+    store: PostgresStore, direct_url: str
+) -> None:
+    job = await new_run(store, "t")
+    with psycopg.connect(direct_url) as blocker:
+        blocker.execute("SELECT * FROM threads FOR UPDATE")
+        stuck = asyncio.create_task(claim_one(store, job, lease=10))
+        await asyncio.sleep(0.1)
+        stuck.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stuck
+        assert (await store.get_thread("t", OWNER)).thread_id == "t"
+    assert isinstance(await claim_one(store, job, lease=10), Claim)
+
+
 async def test_a_primary_that_became_a_replica_is_unavailable_and_left(
     direct_url: str,
 ) -> None:
@@ -175,11 +200,11 @@ def test_no_statement_pins_a_proxied_session() -> None:
 
 async def test_without_a_proxy_statements_may_be_prepared(direct_url: str) -> None:
     store = PostgresStore(direct_url, prepares=True)
-    rt = Runtime(store, MemoryQueue(), GRAPHS)
+    rt = Runtime(store, queue := MemoryQueue(), GRAPHS)
     job: StepJob | None = await new_run(store, "t")
     while job:
         await step(job, rt, time_left=20)
-        job = await rt.queue.receive()  # type: ignore[attr-defined]
+        job = await queue.receive()
     run = await store.get_run("run-t", "t", OWNER)
     await store.close()
     assert run.status is RunStatus.SUCCESS

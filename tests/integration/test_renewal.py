@@ -79,9 +79,8 @@ class Migration:
 
 
 def deploy(driver: Driver, graph: Any, upkeep: Upkeep) -> None:
-    driver.graph = graph
-    driver.rt.graphs.graphs["graph"] = graph  # type: ignore[attr-defined]
-    driver.rt.graphs.upkeeps["graph"] = upkeep  # type: ignore[attr-defined]
+    driver.deploy(graph)
+    driver.loaded.upkeeps["graph"] = upkeep
 
 
 async def metadata(driver: Driver) -> list[str | None]:
@@ -98,8 +97,7 @@ async def waiting(request: pytest.FixtureRequest) -> Any:
         if request.param == "postgres":
             store = PostgresStore(request.getfixturevalue("database_url"))
             opened.push_async_callback(store.close)
-            driver.store = store  # type: ignore[assignment]
-            driver.rt = replace(driver.rt, store=store)
+            driver.move_to(store)
         deploy(driver, old_graph(), Upkeep("1"))
         await driver.run({"messages": TALK, "name": "Ada"})
         yield driver

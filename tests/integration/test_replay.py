@@ -53,14 +53,13 @@ async def store(database_url: str) -> AsyncIterator[PostgresStore]:
 
 def driver(store: PostgresStore, graph: Any) -> Driver:
     made = Driver(graph)
-    made.store = store  # type: ignore[assignment]
-    made.rt = replace(made.rt, store=store)
+    made.move_to(store)
     return made
 
 
 def replayer(made: Driver, store: PostgresStore, graph: Any = None) -> Replayer:
     if graph is not None:
-        made.rt.graphs.graphs["graph"] = graph  # type: ignore[attr-defined]
+        made.deploy(graph)
     return Replayer(store, made.rt.graphs)
 
 

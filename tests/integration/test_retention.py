@@ -16,16 +16,16 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from psycopg.rows import dict_row
 
-from graph.adapters.memory import MemoryStore
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.postgres.queries import query
 from graph.errors import NotFound
 from graph.runtime.checkpoints import config_of
 from graph.runtime.edits import Edit, Write, update_state
-from graph.runtime.models import Claim, StepJob
+from graph.runtime.models import StepJob
 from graph.runtime.retention import LATEST
 from graph.runtime.threads import Place
 from tests.contracts.builders import a_run, ids, plain, stepped, take
+from tests.fixtures.around import around
 from tests.fixtures.driver import Driver
 from tests.fixtures.lists_graph import WORDS
 from tests.integration.test_lists import Turn, driver_of, input_of, seen, stock
@@ -146,14 +146,6 @@ async def test_nested_calls_that_are_over_go_with_their_history() -> None:
     assert sizes[1:] == sizes[:-1]
 
 
-class ThinnedBeforeTheHold(MemoryStore):
-    """The sweep comes between an edit's look and its hold."""
-
-    async def hold(self, thread_id: str, owner: str, *, lease: float) -> Claim:
-        await self.thin({thread_id: "1"}, limit=1000)
-        return await super().hold(thread_id, owner, lease=lease)
-
-
 async def test_an_edit_of_a_checkpoint_that_has_just_gone_is_refused_and_changes_nothing() -> None:
     driver = Driver(
         StateGraph(Said).add_node("n", lambda s: {"n": s["n"] + 1}).add_edge(START, "n").compile()
@@ -161,7 +153,12 @@ async def test_an_edit_of_a_checkpoint_that_has_just_gone_is_refused_and_changes
     await driver.run({"n": 1})
     await driver.run({"n": 5})
     first = list(await states(driver))[-1]
-    driver.store.__class__ = ThinnedBeforeTheHold
+
+    async def thinned_before(hold: Any, thread_id: str, *given: Any, **named: Any) -> Any:
+        await driver.store.thin({thread_id: "1"}, limit=1000)
+        return await hold(thread_id, *given, **named)
+
+    around(driver.store.hold, thinned_before)  # the sweep comes between an edit's look and its hold
     before = await driver.thread()
     with pytest.raises(NotFound, match=first):
         await update_state(driver.rt, before, Edit(Write({"n": 9}), Place(first)))

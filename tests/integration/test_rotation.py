@@ -100,7 +100,7 @@ async def _batches(url: str, keys: Keys, *, stop_after: int) -> AsyncIterator[in
         yield walked.changed - known[walked.table]
         known[walked.table] = walked.changed
         number += 1
-    await batches.aclose()  # type: ignore[attr-defined]
+    await batches.aclose()
     await store.close()
 
 

@@ -20,6 +20,7 @@ from langgraph_sdk.errors import (
 
 from graph.adapters.postgres import PostgresStore
 from graph.errors import Unavailable
+from tests.fixtures.around import around
 from tests.fixtures.service import Service, service, worker
 
 INPUT = {"log": ["x"]}
@@ -275,14 +276,13 @@ async def test_the_same_request_twice(stack: Stack) -> None:
 
 async def test_a_wait_that_is_cut_off_goes_on(stack: Stack) -> None:
     store, broken = stack.service.rt.store, [Unavailable("gone for a moment")]
-    look = store.runs_by_id
 
-    async def once_down(run_ids: Any) -> Any:
+    async def once_down(look: Any, run_ids: Any) -> Any:
         if broken:
             raise broken.pop()
         return await look(run_ids)
 
-    store.runs_by_id = once_down  # type: ignore[method-assign]
+    around(store.runs_by_id, once_down)
 
     with pytest.warns(UserWarning, match="attempting reconnect"):
         values = await stack.sdk.runs.wait(await stack.thread(), "steps", input=INPUT)

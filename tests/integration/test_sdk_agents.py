@@ -23,7 +23,7 @@ DOCUMENTS = {
     "chart.md": "# Chart\nSeen from the sea the tower is 40 metres high. It is of stone.",
     "guide.md": "# Guide\nSeen from the sea the tower is 45 metres high. Visitors are welcome.",
 }
-real = pytest.mark.skipif(
+real = pytest.mark.skipif(  # it costs money
     not names_a_model(os.environ), reason="NOT RUN with the real model: ANTHROPIC_API_KEY is unset"
 )
 

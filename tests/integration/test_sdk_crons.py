@@ -203,15 +203,16 @@ async def test_an_unknown_assistant_is_refused(clock: Clock) -> None:
 
 async def test_sweeps_at_once_fire_each_due_time_once(clock: Clock, database_url: str) -> None:
     crons = [await clock.sdk.crons.create("steps", schedule="0 * * * *") for _ in range(5)]
-    others = [service(PostgresStore(database_url)) for _ in range(3)]
+    stores = [PostgresStore(database_url) for _ in range(3)]
+    others = [service(store) for store in stores]
     fired = await asyncio.gather(
         *(fire_crons(other.rt, limit=500, now=TOMORROW) for other in others), clock.sweep()
     )
     assert sum(fired) == len(crons)
     for cron in crons:
         assert await clock.sdk.threads.count(metadata={"cron_id": cron["cron_id"]}) == 1
-    for other in others:
-        await other.rt.store.close()  # type: ignore[attr-defined]
+    for store in stores:
+        await store.close()
 
 
 @pytest.mark.parametrize("goes_on", [True, False])

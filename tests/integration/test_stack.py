@@ -16,6 +16,7 @@ import httpx
 import psycopg
 import pytest
 from langgraph_sdk import get_client
+from langgraph_sdk.errors import APIStatusError
 
 from infra.local.children import CannotStart, Children, python_env
 from infra.local.event_source import Pace
@@ -158,9 +159,8 @@ async def patiently(ask: Any) -> Any:
         while True:
             try:
                 return await ask()
-            except Exception as error:
-                status = getattr(getattr(error, "response", None), "status_code", 0)
-                if status < 500:
+            except (APIStatusError, httpx.HTTPStatusError) as error:  # as the call is made
+                if error.response.status_code < 500:
                     raise
                 await asyncio.sleep(0.2)
 

@@ -78,7 +78,7 @@ async def log_of(behind: Service, run_id: str) -> list[Event]:
 
 
 def offer(stack: Stack, **graphs: Any) -> None:
-    stack.service.rt.graphs.graphs |= graphs  # type: ignore[attr-defined]
+    stack.service.loaded.graphs |= graphs
 
 
 async def test_a_stream_tells_what_the_log_has_with_its_numbers(stack: Stack) -> None:

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from graph.adapters.postgres import PostgresStore
 from graph.adapters.queues import NotifyQueue, queue_of
+from graph.adapters.socket_queue import SocketQueue
 from graph.runtime.models import Ending, Event, Notice, StepJob, StepResult, Topic
 from graph.runtime.runs import new_thread
 from tests.contracts.builders import a_run, take
@@ -33,7 +34,9 @@ def take_steps(database_url: str, notices_url: str, thread_ids: list[str]) -> li
 
     async def steps() -> list[list[float]]:
         store = PostgresStore(database_url, prepares=True)
-        notices = NotifyQueue(queue_of(notices_url))
+        queue = queue_of(notices_url)
+        assert isinstance(queue, SocketQueue)
+        notices = NotifyQueue(queue)
         took: list[list[float]] = [[] for _ in thread_ids]
         for thread_id in thread_ids:
             await store.create_run(a_run(thread_id, owner=EVERYBODY))
@@ -42,7 +45,7 @@ def take_steps(database_url: str, notices_url: str, thread_ids: list[str]) -> li
                 mine.append(await step(store, notices, StepJob(thread_id, n)))
                 await asyncio.sleep(AFTER)
         await store.close()
-        notices.queue.close()  # type: ignore[union-attr]
+        queue.close()
         return took
 
     return asyncio.run(steps())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.around import fails
 from tests.fixtures.service import Service, service
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -286,10 +287,7 @@ async def test_what_there_is_not(api: Service, method: str, path: str, status: i
 async def test_what_nobody_expected_is_logged_and_kept_from_the_client(
     api: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*args: Any) -> None:
-        raise RuntimeError("the password is hunter2")
-
-    api.rt.store.get_thread = broken  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.get_thread, RuntimeError("the password is hunter2"))
 
     answer = await api.call("GET", f"/threads/{UNKNOWN}", status=500)
 

@@ -13,6 +13,7 @@ from functions.api.access.quotas import Quotas
 from graph.adapters.memory import MemoryStore
 from graph.errors import Unavailable
 from graph.runtime.keys import Keyring, new_key
+from tests.fixtures.around import fails
 from tests.fixtures.events import Context, http_event, rest_event
 from tests.fixtures.service import Service, service
 
@@ -64,11 +65,7 @@ def _all() -> Any:
 
 async def test_when_keys_cannot_be_looked_up_nobody_gets_in() -> None:
     api, (ann,) = await keyed("ann")
-
-    async def down(*args: Any) -> None:
-        raise Unavailable("postgres://secret is gone")
-
-    api.rt.store.use_key = down  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.use_key, Unavailable("postgres://secret is gone"))
     answer = await api.http.post("/threads", json={}, headers={"x-api-key": ann})
     assert answer.status_code == 503
     assert "secret" not in answer.text
@@ -97,7 +94,7 @@ def test_the_gateways_claims_say_whose_rows_are_meant(
     asked = event("POST", "/threads", {})
     asked["requestContext"]["authorizer"] = authorizer
 
-    answer = adapter(asked, Context())  # type: ignore[arg-type]
+    answer = adapter(asked, Context())
 
     assert answer["statusCode"] == 200, answer
     thread_id = json.loads(answer["body"])["thread_id"]
@@ -112,7 +109,7 @@ def test_the_gateways_claims_say_whose_rows_are_meant(
 def test_a_gateway_without_an_authorizer_lets_nobody_in(event: Any) -> None:
     adapter = Mangum(service(identify=ByClaims()).app, lifespan="off")
     forged = {"x-amzn-request-context": '{"authorizer": {"claims": {"sub": "ann"}}}'}
-    answer = adapter(event("POST", "/threads", {}, headers=forged), Context())  # type: ignore[arg-type]
+    answer = adapter(event("POST", "/threads", {}, headers=forged), Context())
     assert answer["statusCode"] == 401
 
 
@@ -127,7 +124,7 @@ def test_a_missing_claim_is_no_way_to_somebody_elses_rows() -> None:
     adapter = Mangum(service(identify=ByClaims("org")).app, lifespan="off")
     asked = rest_event("POST", "/threads", {})
     asked["requestContext"]["authorizer"] = {"claims": {"sub": "ann"}}
-    assert adapter(asked, Context())["statusCode"] == 403  # type: ignore[arg-type]
+    assert adapter(asked, Context())["statusCode"] == 403
 
 
 async def test_above_the_rate_a_client_is_told_when_to_come_again() -> None:

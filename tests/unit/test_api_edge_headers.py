@@ -12,6 +12,7 @@ from functions.api.request.cors import EXPOSED
 from graph.adapters.memory import MemoryStore
 from graph.errors import BadProject, Unavailable
 from graph.runtime.keys import Keyring
+from tests.fixtures.around import fails
 from tests.fixtures.service import Service, service
 
 PAGE = "https://chat.example.com"
@@ -55,10 +56,7 @@ async def test_every_answer_has_an_id_a_time_and_one_shape(
 async def test_an_unexpected_failure_tells_its_id_and_nothing_else(
     api: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*args: Any, **more: Any) -> None:
-        raise RuntimeError("password=hunter2")
-
-    api.rt.store.search_threads = broken  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.search_threads, RuntimeError("password=hunter2"))
     with caplog.at_level(logging.WARNING):
         answer = await api.http.post("/threads/search", json={}, headers={"X-Request-ID": "r-1"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "r-1")
@@ -70,10 +68,7 @@ async def test_an_unexpected_failure_tells_its_id_and_nothing_else(
 async def test_a_failure_of_ours_is_told_without_names_and_addresses(
     api: Service, caplog: pytest.LogCaptureFixture, error: type[Exception], status: int
 ) -> None:
-    async def down(*args: Any, **more: Any) -> None:
-        raise error("postgres://10.1.2.3 is gone")
-
-    api.rt.store.search_threads = down  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.search_threads, error("postgres://10.1.2.3 is gone"))
     answer = await api.http.post("/threads/search", json={})
     assert answer.status_code == status
     assert "10.1.2.3" not in answer.text

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -141,43 +142,46 @@ async def test_all_hear_that_the_database_is_gone_and_the_next_wait_looks_again(
     assert (await follower.end_of(run.run_id)).status is RunStatus.INTERRUPTED
 
 
-def stepping(follower: Follower, run: Run) -> tuple[asyncio.Event, asyncio.Task[bool]]:
-    """A task of this process that steps the run, and what ends it."""
-    over = asyncio.Event()
+@dataclass
+class Followed:
+    """A run that a task of this process steps, and somebody who waits for its end."""
+
+    follower: Follower
+    run: Run
+    over: asyncio.Event  # ends the task
+    task: asyncio.Task[bool]
+    waiting: asyncio.Task[Run]
+
+
+async def stepped_here(store: Watched, monkeypatch: pytest.MonkeyPatch, seldom: float) -> Followed:
+    """Looked at so seldom, in seconds, while it is stepped."""
+    monkeypatch.setattr(follow, "SELDOM", seldom)
+    follower, run, over = Follower(store), await store.a_run(), asyncio.Event()
     task = asyncio.create_task(over.wait())
     follower.stepped_by(task, run.run_id)
-    return over, task
+    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    return Followed(follower, run, over, task, waiting)
 
 
 async def test_a_run_that_is_stepped_here_is_looked_at_when_that_is_over(
     store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "SELDOM", 60.0)
-    follower = Follower(store)
-    run = await store.a_run()
-    over, _ = stepping(follower, run)
-    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    here = await stepped_here(store, monkeypatch, 60.0)
     await asyncio.sleep(2 * SLOWEST)
     before = len(store.asked)
-    await store.end(run)
-    over.set()
+    await store.end(here.run)
+    here.over.set()
 
-    ended = await waiting
-
-    assert ended.status is RunStatus.INTERRUPTED
+    assert (await here.waiting).status is RunStatus.INTERRUPTED
     assert (before, len(store.asked)) == (1, 2)
 
 
 async def test_one_who_is_stepped_here_does_not_have_others_looked_at_less(
     store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "SELDOM", 60.0)
-    follower = Follower(store)
-    here, elsewhere = await store.a_run(), await store.a_run()
-    over, _ = stepping(follower, here)
-    first = asyncio.create_task(follower.end_of(here.run_id))
+    here, elsewhere = await stepped_here(store, monkeypatch, 60.0), await store.a_run()
     await asyncio.sleep(2 * SLOWEST)
-    second = asyncio.create_task(follower.end_of(elsewhere.run_id))
+    second = asyncio.create_task(here.follower.end_of(elsewhere.run_id))
     await asyncio.sleep(2 * SLOWEST)
     await store.end(elsewhere)
 
@@ -185,40 +189,30 @@ async def test_one_who_is_stepped_here_does_not_have_others_looked_at_less(
 
     assert ended.status is RunStatus.INTERRUPTED
     assert all(asked == [elsewhere.run_id] for asked in store.asked[1:])
-    await store.end(here)
-    over.set()
-    await first
+    await store.end(here.run)
+    here.over.set()
+    await here.waiting
 
 
 async def test_a_run_that_somebody_else_ends_while_it_is_stepped_here(
     store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "SELDOM", 0.05)
-    follower = Follower(store)
-    run = await store.a_run()
-    _, task = stepping(follower, run)
-    waiting = asyncio.create_task(follower.end_of(run.run_id))
+    here = await stepped_here(store, monkeypatch, 0.05)
     await asyncio.sleep(0.02)
-    await store.end(run)
+    await store.end(here.run)
 
-    ended = await waiting
-
-    assert ended.status is RunStatus.INTERRUPTED
-    assert not task.done()
-    task.cancel()
+    assert (await here.waiting).status is RunStatus.INTERRUPTED
+    assert not here.task.done()
+    here.task.cancel()
 
 
 async def test_a_run_that_is_passed_on_is_followed_like_any_other(
     store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "SELDOM", 60.0)
-    follower = Follower(store)
-    run = await store.a_run()
-    over, task = stepping(follower, run)
-    waiting = asyncio.create_task(follower.end_of(run.run_id))
-    over.set()
-    await task
+    here = await stepped_here(store, monkeypatch, 60.0)
+    here.over.set()
+    await here.task
     await asyncio.sleep(2 * SLOWEST)
-    await store.end(run)
+    await store.end(here.run)
 
-    assert (await waiting).status is RunStatus.INTERRUPTED
+    assert (await here.waiting).status is RunStatus.INTERRUPTED

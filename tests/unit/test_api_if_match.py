@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.fixtures.around import around
 from tests.fixtures.service import Service, service
 
 EDIT = {"values": {"log": ["!"]}}
@@ -90,14 +91,13 @@ async def test_of_edits_at_once_for_the_same_state_one_is_made(api: Service) -> 
 
 async def meanwhile(api: Service, thread_id: str, **asked: Any) -> None:
     """Before the next edit holds the thread, a run comes and goes."""
-    hold = api.rt.store.hold
 
-    async def after_another_run(*args: Any, **kwargs: Any) -> Any:
-        api.rt.store.hold = hold  # type: ignore[method-assign]
+    async def after_another_run(hold: Any, *args: Any, **kwargs: Any) -> Any:
+        undo()
         await api.ran("steps", thread_id, **asked)
         return await hold(*args, **kwargs)
 
-    api.rt.store.hold = after_another_run  # type: ignore[method-assign]
+    undo = around(api.rt.store.hold, after_another_run)
 
 
 async def test_what_comes_between_is_noticed_under_the_hold(api: Service) -> None:
@@ -116,17 +116,16 @@ async def test_an_edit_that_is_refused_under_the_hold_gives_it_back_at_once(api:
     thread_id = await api.ran("steps", input={"log": ["x"]}, interrupt_before=["c"])
     at = f"/threads/{thread_id}/state"
     await meanwhile(api, thread_id)
-    hold = api.rt.store.hold
-    nodes = api.rt.graphs.graphs["steps"].nodes  # type: ignore[attr-defined]
+    nodes = api.loaded.graphs["steps"].nodes
 
-    async def then_it_is_another_graph(*args: Any, **kwargs: Any) -> Any:
+    async def then_it_is_another_graph(hold: Any, *args: Any, **kwargs: Any) -> Any:
         claim = await hold(*args, **kwargs)
         del nodes["b"]
         return claim
 
-    api.rt.store.hold = then_it_is_another_graph  # type: ignore[method-assign]
+    undo = around(api.rt.store.hold, then_it_is_another_graph)
     refusal = await api.call("POST", at, {**EDIT, "as_node": "b"}, status=422)
-    api.rt.store.hold = hold  # type: ignore[method-assign]
+    undo()
 
     assert "Node b does not exist" in refusal["detail"]
     await api.call("POST", at, {**EDIT, "as_node": "c"})

@@ -13,6 +13,7 @@ from functions import wiring
 from functions.api import edge
 from functions.settings import settings
 from graph.errors import Unavailable
+from tests.fixtures.around import fails
 from tests.fixtures.events import Context, http_event, rest_event
 from tests.fixtures.service import Service, service
 
@@ -31,7 +32,7 @@ class Gateway:
         self.adapter = Mangum(self.api.app, lifespan="off")
 
     def __call__(self, method: str, url: str, body: Any = None, **options: Any) -> dict[str, Any]:
-        return self.adapter(self.event(method, url, body, **options), self.context)  # type: ignore[arg-type]
+        return self.adapter(self.event(method, url, body, **options), self.context)
 
     def thread(self) -> str:
         made: str = json.loads(self("POST", "/threads", {})["body"])["thread_id"]
@@ -130,11 +131,7 @@ def test_a_wait_ends_before_the_invocation_does() -> None:
 
 def test_a_wait_that_the_database_breaks_off_does_not_ask_for_a_second_run() -> None:
     gateway = Gateway(rest_event)
-
-    async def down(*args: Any) -> None:
-        raise Unavailable("Postgres is gone")
-
-    gateway.api.rt.store.runs_by_id = down  # type: ignore[method-assign, assignment]
+    fails(gateway.api.rt.store.runs_by_id, Unavailable("Postgres is gone"))
     asked = {"assistant_id": "steps", "input": {"log": []}}
 
     answer = gateway("POST", f"/threads/{gateway.thread()}/runs/wait", asked)
@@ -202,11 +199,7 @@ def test_a_client_goes_on_after_what_it_has_whatever_was_sent(event: Event) -> N
 
 def test_a_stream_that_the_database_breaks_off_can_be_taken_up_again() -> None:
     gateway = Gateway(rest_event, segment_seconds=5)
-
-    async def down(*args: Any) -> None:
-        raise Unavailable("Postgres is gone")
-
-    gateway.api.rt.store.heard = down  # type: ignore[method-assign, assignment]
+    fails(gateway.api.rt.store.heard, Unavailable("Postgres is gone"))
     asked = {"assistant_id": "steps", "input": {"log": []}}
 
     answer = gateway("POST", f"/threads/{gateway.thread()}/runs/stream", asked)
@@ -263,9 +256,9 @@ def test_the_handler_serves_the_project_of_its_environment(event: Event) -> None
 
     _adapter.cache_clear()
 
-    ok = handler(event("GET", "/ok"), Context())  # type: ignore[arg-type]
-    found = handler(event("GET", "/assistants/mine"), Context())  # type: ignore[arg-type]
-    down = handler(event("GET", f"/threads/{uuid4()}"), Context())  # type: ignore[arg-type]
+    ok = handler(event("GET", "/ok"), Context())
+    found = handler(event("GET", "/assistants/mine"), Context())
+    down = handler(event("GET", f"/threads/{uuid4()}"), Context())
 
     assert json.loads(ok["body"]) == {"ok": True}
     assert json.loads(found["body"])["graph_id"] == "mine"

@@ -40,7 +40,7 @@ def shown() -> Any:
 @pytest.fixture
 def api() -> Service:
     made = service()
-    made.rt.graphs.graphs["shows"] = shown()  # type: ignore[attr-defined]
+    made.loaded.graphs["shows"] = shown()
     return made
 
 
@@ -162,7 +162,7 @@ async def test_an_assistant_is_of_a_graph_that_there_is(api: Service) -> None:
 
 async def test_an_assistant_of_a_graph_that_is_gone_says_so(api: Service) -> None:
     mine = await made(api, graph_id="shows")
-    del api.rt.graphs.graphs["shows"]  # type: ignore[attr-defined]
+    del api.loaded.graphs["shows"]
     at, thread_id = f"/assistants/{mine['assistant_id']}", await api.thread()
     asked = {"assistant_id": mine["assistant_id"]}
 
@@ -266,7 +266,7 @@ class Odder:
 @pytest.mark.parametrize("state", [OddState, Odder])
 async def test_a_type_without_a_schema_is_null_or_anything(api: Service, state: Any) -> None:
     graph = StateGraph(state).add_node("a", lambda state: state).add_edge(START, "a").compile()
-    api.rt.graphs.graphs["odd"] = graph  # type: ignore[attr-defined]
+    api.loaded.graphs["odd"] = graph
 
     schemas = await api.call("GET", "/assistants/odd/schemas")
 

@@ -8,6 +8,7 @@ import pytest
 
 from functions.api.following import waiting
 from graph.errors import Unavailable
+from tests.fixtures.around import fails
 from tests.fixtures.service import Service, service, worker
 
 
@@ -298,10 +299,7 @@ async def test_no_thread_is_made_for_a_run_that_could_not_start_on_it(
 async def test_what_was_accepted_stays_accepted_while_the_queue_is_down(
     api: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def down(*args: Any, **kwargs: Any) -> None:
-        raise Unavailable("no queue")
-
-    api.queue.send = down  # type: ignore[method-assign]
+    fails(api.queue.send, Unavailable("no queue"))
     thread_id = await api.thread()
 
     run = await api.run(thread_id, "steps", input={"log": []})
@@ -311,10 +309,7 @@ async def test_what_was_accepted_stays_accepted_while_the_queue_is_down(
 
 
 async def test_the_database_being_down_is_a_503_that_may_be_tried_again(api: Service) -> None:
-    async def down(*args: Any) -> None:
-        raise Unavailable("Postgres cannot be reached")
-
-    api.rt.store.get_thread = down  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.get_thread, Unavailable("Postgres cannot be reached"))
 
     answer = await api.http.get(f"/threads/{uuid4()}")
 
@@ -325,11 +320,7 @@ async def test_the_database_being_down_is_a_503_that_may_be_tried_again(api: Ser
 async def test_a_wait_that_cannot_go_on_is_broken_off(api: Service) -> None:
     thread_id = await api.thread()
     run = await api.run(thread_id, "steps", input={"log": []})
-
-    async def down(*args: Any) -> None:
-        raise Unavailable("Postgres is gone")
-
-    api.rt.store.runs_by_id = down  # type: ignore[method-assign, assignment]
+    fails(api.rt.store.runs_by_id, Unavailable("Postgres is gone"))
 
     with pytest.raises(RuntimeError, match="already started"):  # then uvicorn hangs up
         await api.http.get(f"/threads/{thread_id}/runs/{run['run_id']}/join")

@@ -1,12 +1,14 @@
 """A thread's state through the API, over the memory double."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from graph.errors import Unavailable
+from tests.fixtures.around import around, fails
 from tests.fixtures.service import Service, service
 
 
@@ -228,13 +230,12 @@ async def test_a_busy_thread_is_not_edited(api: Service) -> None:
 
 async def test_an_edit_sees_what_a_run_did_meanwhile(api: Service) -> None:
     thread_id = await api.ran("steps", input={"log": ["x"]})
-    hold = api.rt.store.hold
 
-    async def after_another_run(*args: Any, **kwargs: Any) -> Any:
+    async def after_another_run(hold: Any, *args: Any, **kwargs: Any) -> Any:
         await api.ran("steps", thread_id, input={"log": ["y"]})
         return await hold(*args, **kwargs)
 
-    api.rt.store.hold = after_another_run  # type: ignore[method-assign]
+    around(api.rt.store.hold, after_another_run)
     edit = {"values": {"log": ["!"]}}
     await api.call("POST", f"/threads/{thread_id}/state", edit)
 
@@ -245,20 +246,18 @@ async def test_an_edit_whose_store_fails_under_the_hold_gives_it_back_at_once(
     api: Service,
 ) -> None:
     thread_id = await api.ran("steps", input={"log": ["x"]})
-    hold, load = api.rt.store.hold, api.rt.store.load
+    undo: list[Callable[[], None]] = []
 
-    async def fails(*args: Any, **kwargs: Any) -> Any:
-        api.rt.store.load = load  # type: ignore[method-assign]
-        raise Unavailable("the database has gone")
-
-    async def then_fails(*args: Any, **kwargs: Any) -> Any:
-        api.rt.store.load = fails  # type: ignore[method-assign]
+    async def then_loading_fails(hold: Any, *args: Any, **kwargs: Any) -> Any:
+        undo.append(fails(api.rt.store.load, Unavailable("the database has gone")))
         return await hold(*args, **kwargs)
 
-    api.rt.store.hold = then_fails  # type: ignore[method-assign]
+    undo.append(around(api.rt.store.hold, then_loading_fails))
     edit = {"values": {"log": ["!"]}}
     await api.call("POST", f"/threads/{thread_id}/state", edit, status=503)
-    api.rt.store.hold = hold  # type: ignore[method-assign]
+    assert len(undo) == 2
+    for each in undo:
+        each()
     await api.call("POST", f"/threads/{thread_id}/state", edit)
 
 

@@ -43,9 +43,9 @@ def test_a_figure_that_is_worse_than_its_goal_is_called_so() -> None:
 
 
 def test_a_report_shows_every_figure_and_what_could_not_be_measured() -> None:
-    console = Console(file=io.StringIO(), width=120)
-    to_console(RESULT, console)
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    screen = io.StringIO()
+    to_console(RESULT, Console(file=screen, width=120))
+    printed = screen.getvalue()
     for text in ("speed", "1,234", "theirs", ">= 2,000", "worse than its goal", "noisy"):
         assert text in printed
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from graph.adapters.memory import MemoryStore
 from graph.errors import Unavailable
 from graph.runtime.crons import fire_crons
 from graph.runtime.housekeeping import rescue, sweep
@@ -39,7 +40,7 @@ async def test_a_broken_cron_keeps_its_reason_and_stops_no_other() -> None:
     path = f"/threads/{thread_id}/runs/crons"
     refused = await at.call("POST", path, {**HOURLY, "multitask_strategy": "reject"})
     good = await a_cron(at, assistant_id="asks")
-    del at.rt.graphs.graphs["steps"]  # type: ignore[attr-defined]
+    del at.loaded.graphs["steps"]
 
     assert await fire(at) == 1
 
@@ -177,7 +178,7 @@ async def test_a_new_thread_asks_nothing_that_a_cron_could_answer() -> None:
 async def test_a_broken_cron_can_still_be_disabled() -> None:
     at = service()
     cron = await a_cron(at)
-    del at.rt.graphs.graphs["steps"]  # type: ignore[attr-defined]
+    del at.loaded.graphs["steps"]
     path = f"/runs/crons/{cron['cron_id']}"
     assert (await at.call("PATCH", path, {"enabled": False}))["next_run_date"] is None
 
@@ -197,11 +198,10 @@ async def test_the_assistant_as_it_is_now_is_run() -> None:
 
 
 async def test_the_sweep_fires_what_is_due() -> None:
-    at = service()
+    at = service(store := MemoryStore())
     cron = await a_cron(at)
-    tables = at.rt.store.tables  # type: ignore[attr-defined]
-    row = tables.crons[cron["cron_id"]]
-    tables.crons[cron["cron_id"]] = replace(row, next_run_date=datetime.now(UTC))
+    row = store.tables.crons[cron["cron_id"]]
+    store.tables.crons[cron["cron_id"]] = replace(row, next_run_date=datetime.now(UTC))
     assert (await sweep(at.rt)).fired == 1
     assert (await sweep(at.rt)).fired == 0
 

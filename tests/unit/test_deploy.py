@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.build.deploy import OUTPUT, Aws, Failed, deploy, stack_of
+from tests.fixtures.around import around
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,10 +89,10 @@ def test_a_failed_migration_ends_the_deployment(bundle: Path) -> None:
 def test_a_missing_right_is_not_taken_for_a_first_deployment(bundle: Path) -> None:
     account = Account(deployed=True, applied=[])
 
-    def denied(**_: Any) -> Any:
+    def denied(_: Any, **asked: Any) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeStacks")
 
-    account.describe_stacks = denied  # type: ignore[method-assign]
+    around(account.describe_stacks, denied)
     with pytest.raises(ClientError, match="AccessDenied"):
         deploy(account.aws(), "baton-dev", "dev", bundle)
     assert account.told == []

@@ -8,25 +8,15 @@ from typing import Any
 import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 
-from graph.adapters.memory import MemoryStore
 from graph.errors import LostClaim
 from graph.llm.chat import Claude
-from graph.runtime.models import Advanced, Claim, StepResult
+from tests.fixtures.around import fails
 from tests.fixtures.driver import Driver
 from tests.fixtures.offline import offline as offline
 from tests.fixtures.offline import scripted as scripted
 
 MONITORING = (Path(__file__).parents[2] / "infra" / "monitoring.yaml").read_text()
 HAIKU = {"model": "claude-haiku-5-5", "usage": {"input_tokens": 1000, "output_tokens": 100}}
-
-
-class Fenced(MemoryStore):
-    """Its claims are lost before anything is saved."""
-
-    async def advance(
-        self, claim: Claim, result: StepResult, *, lease: float | None = None
-    ) -> Advanced:
-        raise LostClaim("somebody else has it")
 
 
 async def think(state: MessagesState) -> Any:
@@ -60,7 +50,7 @@ async def test_a_lost_claim_is_logged_as_lost_with_what_it_cost_in_vain(
 ) -> None:
     scripted += [HAIKU]
     driven = Driver(graph())
-    driven.store.__class__ = Fenced
+    fails(driven.store.advance, LostClaim("somebody else has it"))
     await driven.ask({"messages": [("user", "Hello")]})
     job = await driven.queue.receive()
     assert job is not None

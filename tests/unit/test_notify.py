@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from graph.runtime.models import Notice, Topic
 from graph.runtime.notices import decode, encode
 from graph.runtime.webhooks import Mail
 from infra.local.events import sqs_event
+from tests.fixtures.around import fails
 from tests.fixtures.service import service
 from tests.unit.test_functions import REQUIRED, message
 from tests.unit.test_sockets import Room
@@ -52,13 +52,9 @@ def test_a_batch_tells_whom_it_can_and_returns_the_rest() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_database_that_is_down_returns_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_down_returns_its_records() -> None:
     room = Room()
-
-    async def down(*_: Any, **__: Any) -> None:
-        raise ConnectionError("down")
-
-    monkeypatch.setattr(room.store, "due_subscriptions", down)
+    fails(room.store.due_subscriptions, ConnectionError("down"))
     told = encode(Notice(Topic.THREAD, room.thread_id))
     event = sqs_event([message(n, told) for n in range(2)], "arn:aws:sqs:r:1:q")
     mail = Mail(Receiver(), describe=run_json)

@@ -20,11 +20,12 @@ from graph import RetryLater, effect_key
 from graph.budgets import check
 from graph.errors import Unavailable
 from graph.recording import Call, record
-from graph.runtime.checkpoints import Checkpoints, config_of
+from graph.runtime.checkpoints import Checkpoints
 from graph.runtime.codec import RECORD
 from graph.runtime.models import Claim, RunStatus, ThreadStatus
 from graph.usage import Spent, note
-from tests.fixtures.driver import OWNER, Driver, Loaded
+from tests.fixtures.around import around
+from tests.fixtures.driver import OWNER, Driver
 from tests.fixtures.lists_graph import WORDS, lists_graph
 from tests.unit.test_superstep_shapes import SHAPES, State, says
 
@@ -149,18 +150,13 @@ async def test_steps_taken_together_leave_what_they_leave_alone(shape: str, at_o
 def counted(driver: Driver) -> list[str]:
     """What is asked of the store, as it is asked."""
     asked: list[str] = []
-    claim, advance = driver.store.claim, driver.store.advance
 
-    async def counting_claim(*given: Any, **kwargs: Any) -> Any:
-        asked.append("claim")
-        return await claim(*given, **kwargs)
+    async def counting(method: Any, *given: Any, **kwargs: Any) -> Any:
+        asked.append(method.__name__)
+        return await method(*given, **kwargs)
 
-    async def counting_advance(*given: Any, **kwargs: Any) -> Any:
-        asked.append("advance")
-        return await advance(*given, **kwargs)
-
-    driver.store.claim = counting_claim  # type: ignore[method-assign]
-    driver.store.advance = counting_advance  # type: ignore[method-assign]
+    around(driver.store.claim, counting)
+    around(driver.store.advance, counting)
     return asked
 
 
@@ -185,18 +181,15 @@ async def test_each_step_has_a_key_and_a_fence_of_its_own() -> None:
     driver = Driver(chain(acts, "a", "b", "c"), steps_per_invocation=MANY)
     await driver.run({"log": []})
     assert keys == ["thread:0:pull.a", "thread:1:pull.b", "thread:2:pull.c"]
-    marks = [
-        (found.metadata["baton_seq"], found.metadata["fence"])  # type: ignore[typeddict-item]
-        async for found in Checkpoints(driver.store).alist(config_of(driver.thread_id, "", None))
-    ]
-    seqs, fences = zip(*marks[::-1], strict=True)
+    marks = [stored.row.metadata for _, stored in await driver.store.history(driver.thread_id, "")]
+    seqs, fences = zip(*((m["baton_seq"], m["fence"]) for m in marks[::-1]), strict=True)
     assert seqs == (0, 0, 0, 1, 2)
     assert fences[2] < fences[3] < fences[4]
 
 
 async def test_a_run_that_is_cancelled_begins_no_further_step() -> None:
     ran: list[str] = []
-    driver = Driver(StateGraph(State))
+    driver = Driver(StateGraph(State), steps_per_invocation=MANY)
 
     def acts(name: str) -> Any:
         async def act(state: State) -> State:
@@ -208,9 +201,7 @@ async def test_a_run_that_is_cancelled_begins_no_further_step() -> None:
 
         return act
 
-    driver.graph = chain(acts, "a", "b", "c")
-    driver.rt = replace(driver.rt, graphs=Loaded({"graph": driver.graph}))
-    driver.rt = replace(driver.rt, steps_per_invocation=MANY)
+    driver.deploy(chain(acts, "a", "b", "c"))
     await driver.run({"log": []})
     assert ran == ["a", "b"]
     assert driver.outcomes == ["lost"]
@@ -219,7 +210,7 @@ async def test_a_run_that_is_cancelled_begins_no_further_step() -> None:
 
 async def test_a_stopped_store_takes_the_save_and_no_further_step() -> None:
     ran: list[str] = []
-    driver = Driver(StateGraph(State))
+    driver = Driver(StateGraph(State), steps_per_invocation=MANY)
 
     def acts(name: str) -> Any:
         def act(state: State) -> State:
@@ -229,10 +220,7 @@ async def test_a_stopped_store_takes_the_save_and_no_further_step() -> None:
 
         return act
 
-    driver.graph = chain(acts, "a", "b")
-    driver.rt = replace(
-        driver.rt, graphs=Loaded({"graph": driver.graph}), steps_per_invocation=MANY
-    )
+    driver.deploy(chain(acts, "a", "b"))
     await driver.ask({"log": []})
     job = await driver.queue.receive()
     assert job is not None
@@ -321,16 +309,16 @@ async def test_breakpoints_stop_a_stream() -> None:
 
 async def test_a_save_that_is_not_heard_of_is_found_when_its_lease_is_over() -> None:
     driver = Driver(chain(says, "a", "b", "c"), steps_per_invocation=MANY)
-    advance, cut_off = driver.store.advance, [True]
+    cut_off = [True]
 
-    async def unheard(claim: Claim, *given: Any, **kwargs: Any) -> Any:
+    async def unheard(advance: Any, claim: Claim, *given: Any, **kwargs: Any) -> Any:
         advanced = await advance(claim, *given, **kwargs)
         if claim.seq == 1 and cut_off.pop():
             cut_off.append(False)
             raise Unavailable("the connection broke behind the statement")
         return advanced
 
-    driver.store.advance = unheard  # type: ignore[method-assign]
+    around(driver.store.advance, unheard)
     await driver.ask({"log": []})
     job = await driver.queue.receive()
     assert job is not None

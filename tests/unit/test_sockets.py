@@ -32,6 +32,7 @@ from graph.runtime.models import (
 from graph.runtime.runs import stop_run
 from graph.runtime.sockets import FAILURES, LEASE, REST, tell_watchers
 from tests.contracts.builders import claim_one
+from tests.fixtures.around import around
 from tests.fixtures.driver import OWNER, Driver
 from tests.unit.test_webhooks import COUNTS, Bell, Died
 
@@ -227,16 +228,15 @@ async def test_a_part_that_was_pushed_is_not_pushed_again() -> None:
     await room.join("a")
     wide = "x" * (BATCH // 2)
     await room.tell(claim, wide, wide, wide)
-    taken = room.phones.push
 
-    async def push(connection_id: str, message: bytes) -> None:
+    async def push(taken: Any, connection_id: str, message: bytes) -> None:
         if len(room.phones.messages["a"]) == 1:
             raise Undelivered("429")
         await taken(connection_id, message)
 
-    room.phones.push = push  # type: ignore[method-assign]
+    undo = around(room.phones.push, push)
     await room.push()
-    room.phones.push = taken  # type: ignore[method-assign]
+    undo()
     room.driver.clock.move(REST + 0.1)
     await room.push()
     assert room.phones.told("a") == [1, 2, 3]

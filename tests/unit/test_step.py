@@ -15,6 +15,7 @@ from graph.errors import PermanentFailure
 from graph.runtime.checkpoints import config_of
 from graph.runtime.models import Claim, RunStatus, ThreadStatus
 from tests.contracts.builders import claim_one
+from tests.fixtures.around import around
 from tests.fixtures.driver import OWNER, Driver
 
 
@@ -48,13 +49,12 @@ def dies_once_at(driver: Driver, cut: str, seq: int) -> list[str]:
     """Kill the process at a cut point of one step, the first time it comes there."""
     died: list[str] = []
     claimed, saved = [-1], [-1]
-    claim, advance = driver.store.claim, driver.store.advance
 
-    async def noting_claim(jobs: Any, **kwargs: Any) -> Any:
+    async def noting_claim(claim: Any, jobs: Any, **kwargs: Any) -> Any:
         claimed.extend(job.seq for job, _ in jobs)
         return await claim(jobs, **kwargs)
 
-    async def noting_advance(mine: Claim, *given: Any, **kwargs: Any) -> Any:
+    async def noting_advance(advance: Any, mine: Claim, *given: Any, **kwargs: Any) -> Any:
         saved.append(mine.seq)
         advanced = await advance(mine, *given, **kwargs)
         claimed.extend([advanced.claim.seq] if advanced.claim else [])
@@ -66,8 +66,8 @@ def dies_once_at(driver: Driver, cut: str, seq: int) -> list[str]:
             died.append(name)
             raise Died
 
-    driver.store.claim = noting_claim  # type: ignore[method-assign]
-    driver.store.advance = noting_advance  # type: ignore[assignment]
+    around(driver.store.claim, noting_claim)
+    around(driver.store.advance, noting_advance)
     driver.rt = replace(driver.rt, cut=die)
     return died
 

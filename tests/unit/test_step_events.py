@@ -17,6 +17,7 @@ from graph.errors import Unavailable
 from graph.runtime.models import SKIPPED, Claim, Event, RunStatus
 from graph.runtime.rendering import to_json
 from graph.signals import RetryLater
+from tests.fixtures.around import around
 from tests.fixtures.driver import Driver
 from tests.fixtures.graphs import Chat
 from tests.unit.test_superstep_shapes import SHAPES, State, asks, says
@@ -119,18 +120,20 @@ async def test_tokens_grow_a_message_until_it_is_complete() -> None:
     assert {(m["id"], m["type"]) for _, (m,) in parts} == {(message_id, "ai")}
 
 
+def counting(writes: list[int]) -> Any:
+    async def counted(tell: Any, claim: Claim, told: Sequence[Event]) -> None:
+        writes.append(len(told))
+        await tell(claim, told)
+
+    return counted
+
+
 async def test_tokens_that_come_fast_are_told_together() -> None:
     text = " ".join(f"word{n}" for n in range(200))
     for mode in ("messages", "messages-tuple"):
         driver = Driver(speaking(text, pace=0.002))
         writes: list[int] = []
-        tell = driver.store.tell
-
-        async def counted(claim: Claim, told: Sequence[Event]) -> None:
-            writes.append(len(told))  # noqa: B023 - awaited within this turn
-            await tell(claim, told)  # noqa: B023
-
-        driver.store.tell = counted  # type: ignore[method-assign, assignment]
+        around(driver.store.tell, counting(writes))
         run = await driver.run({"messages": ["hi"]}, stream_mode=[mode])
 
         found = [e for e in await heard(driver, run.run_id) if e.name != "messages/metadata"]

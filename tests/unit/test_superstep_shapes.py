@@ -391,8 +391,7 @@ async def test_a_vanished_node_is_an_error_not_a_silent_end() -> None:
     assert job is not None
     await driver.deliver(job)
     renamed = StateGraph(State).add_node("a", says("a")).add_node("bee", says("bee"))
-    driver.graph = renamed.add_edge(START, "a").add_edge("a", "bee").compile()
-    driver.rt.graphs.graphs = {"graph": driver.graph}  # type: ignore[attr-defined]
+    driver.deploy(renamed.add_edge(START, "a").add_edge("a", "bee").compile())
     await driver.drain()
 
     thread = await driver.thread()

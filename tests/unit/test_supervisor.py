@@ -58,16 +58,6 @@ async def test_every_step_may_crash(offline: MessagesServer) -> None:
     assert team(await driven.values()) == ["researcher", "writer"]
 
 
-NONSENSE = [
-    {"member": "poet"},
-    {"member": None},
-    {},
-    "Let us ask the researcher.",
-    {"content": [], "stop_reason": "end_turn"},
-    {"member": "finish"},
-]
-
-
 @pytest.fixture
 def obstinate(offline: MessagesServer, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the supervisor is made to say, every time it is asked; others do their work."""

@@ -11,12 +11,12 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Send
 
 from graph import RetryLater
-from graph.adapters.memory import MemoryStore
 from graph.errors import LostClaim
 from graph.llm.chat import Claude
-from graph.runtime.models import Advanced, Claim, RunStatus, StepResult
+from graph.runtime.models import Claim, RunStatus
 from graph.usage import Spent, Totals, noting
 from infra.local.messages import MessagesServer
+from tests.fixtures.around import around
 from tests.fixtures.driver import OWNER, Driver
 from tests.fixtures.offline import offline as offline
 from tests.fixtures.offline import scripted as scripted
@@ -138,24 +138,13 @@ async def test_a_call_that_was_refused_at_the_door_spent_nothing(offline: Messag
 
 
 async def test_what_a_lost_attempt_spent_is_stored_as_lost(offline: MessagesServer) -> None:
-    class Thief(Driver):
-        """Loses its first claim while it saves."""
+    async def at_first_lost(advance: Any, claim: Claim, *given: Any, **named: Any) -> Any:
+        if claim.attempts == 1:
+            raise LostClaim("as told")
+        return await advance(claim, *given, **named)
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            store = self.store
-
-            class Losing(MemoryStore):
-                async def advance(
-                    self, claim: Claim, result: StepResult, *, lease: float | None = None
-                ) -> Advanced:
-                    if claim.attempts == 1:
-                        raise LostClaim("as told")
-                    return await super().advance(claim, result, lease=lease)
-
-            store.__class__ = Losing
-
-    driven = Thief(graph(think))
+    driven = Driver(graph(think))
+    around(driven.store.advance, at_first_lost)
     run = await driven.ask(GIVEN)
     job = await driven.queue.receive()
     assert job is not None

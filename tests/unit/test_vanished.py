@@ -20,11 +20,6 @@ def asks(state: State) -> State:
     return {"log": [f"told {interrupt('go on?')}"]}
 
 
-def deploy(driver: Driver, graph: Any) -> None:
-    driver.graph = graph
-    driver.rt.graphs.graphs["graph"] = graph  # type: ignore[attr-defined]
-
-
 async def one_step(driver: Driver) -> None:
     job = await driver.queue.receive()
     assert job is not None
@@ -43,13 +38,13 @@ async def must_fail(driver: Driver, run: Run, *named: str) -> None:
 async def test_a_question_whose_node_was_renamed_is_not_silently_answered() -> None:
     driver = Driver(chain(("a", note("a")), ("ask", asks)))
     await driver.run({"log": []})
-    deploy(driver, chain(("a", note("a")), ("approve", asks)))
+    driver.deploy(chain(("a", note("a")), ("approve", asks)))
 
     run = await driver.run(command={"resume": "yes"})
 
     await must_fail(driver, run, "NodeNotFound", "'ask'", "fork")
     assert await driver.values() == {"log": ["a"]}
-    deploy(driver, chain(("a", note("a")), ("ask", asks)))  # rolled back, it is answered after all
+    driver.deploy(chain(("a", note("a")), ("ask", asks)))  # rolled back, it is answered after all
     assert (await driver.run(None)).status is RunStatus.INTERRUPTED
     await driver.run(command={"resume": "yes"})
     assert await driver.values() == {"log": ["a", "told yes"]}
@@ -58,7 +53,7 @@ async def test_a_question_whose_node_was_renamed_is_not_silently_answered() -> N
 async def test_new_input_to_a_thread_that_waits_for_a_vanished_node_starts_anew() -> None:
     driver = Driver(chain(("a", note("a")), ("ask", asks)))
     await driver.run({"log": []})
-    deploy(driver, chain(("b", note("b"))))
+    driver.deploy(chain(("b", note("b"))))
     assert (await driver.run({"log": ["again"]})).status is RunStatus.SUCCESS
     assert await driver.values() == {"log": ["a", "again", "b"]}
 
@@ -66,7 +61,7 @@ async def test_new_input_to_a_thread_that_waits_for_a_vanished_node_starts_anew(
 async def test_a_node_that_no_longer_asks_does_not_swallow_the_answer() -> None:
     driver = Driver(chain(("a", note("a")), ("ask", asks)))
     await driver.run({"log": []})
-    deploy(driver, chain(("a", note("a")), ("ask", note("went ahead"))))
+    driver.deploy(chain(("a", note("a")), ("ask", note("went ahead"))))
 
     run = await driver.run(command={"resume": "no!"})
 
@@ -99,7 +94,7 @@ async def test_a_vanished_node_of_a_nested_graph_is_named() -> None:
     inner = chain(("think", note("think")), ("ask", asks))
     driver = Driver(chain(("inner", inner)))
     await driver.run({"log": []})
-    deploy(driver, chain(("inner", chain(("think", note("think")), ("approve", asks)))))
+    driver.deploy(chain(("inner", chain(("think", note("think")), ("approve", asks)))))
 
     run = await driver.run(command={"resume": "yes"})
 
@@ -115,7 +110,7 @@ async def test_a_send_to_a_vanished_node_is_named() -> None:
     driver = Driver(fan("work"))
     run = await driver.ask({"log": []})
     await one_step(driver)
-    deploy(driver, fan("labour"))
+    driver.deploy(fan("labour"))
     await driver.drain()
     run = await driver.store.get_run(run.run_id, driver.thread_id, run.owner)
     await must_fail(driver, run, "NodeNotFound", "'work'")
@@ -132,7 +127,7 @@ async def test_a_vanished_node_that_waits_for_two_others_is_named() -> None:
     driver = Driver(joined("c"))
     run = await driver.ask({"log": []})
     await one_step(driver)  # a and b are done; c waits for b2
-    deploy(driver, joined("see"))
+    driver.deploy(joined("see"))
     await driver.drain()
     run = await driver.store.get_run(run.run_id, driver.thread_id, run.owner)
     await must_fail(driver, run, "NodeNotFound", "'c'")
@@ -146,7 +141,7 @@ async def test_what_a_finished_sibling_chose_must_be_there_too() -> None:
 
     driver = Driver(forked("next"))
     await driver.run({"log": []})  # a is done and has chosen `next`, ask waits
-    deploy(driver, forked("following"))
+    driver.deploy(forked("following"))
     run = await driver.run(command={"resume": "yes"})
     await must_fail(driver, run, "NodeNotFound", "'next'")
 

@@ -16,6 +16,7 @@ from graph.runtime.follow import Follower
 from graph.runtime.listening import Listener
 from graph.runtime.models import Notice, Topic
 from infra.local.gateway import Connection, event_of
+from tests.fixtures.around import fails
 from tests.fixtures.service import Service, service
 from tests.unit.test_webhooks import Bell
 
@@ -103,11 +104,8 @@ async def test_no_credential_is_kept(line: Line) -> None:
     assert "key of" not in repr(await line.store.connected("c1"))
 
 
-async def test_a_database_that_is_down_is_a_503(line: Line, monkeypatch: Any) -> None:
-    async def down(*_: Any, **__: Any) -> None:
-        raise Unavailable("Postgres is down")
-
-    monkeypatch.setattr(line.store, "connect", down)
+async def test_a_database_that_is_down_is_a_503(line: Line) -> None:
+    fails(line.store.connect, Unavailable("Postgres is down"))
     assert await line.connect(**{"x-api-key": "key of alice"}) == {"statusCode": 503}
 
 

@@ -48,7 +48,9 @@ def ids(messages: list[Any]) -> list[str]:
 
 async def folded(window: Window, messages: list[Any], **state: Any) -> Conversation:
     conversation: Any = {"messages": messages, **state}
-    return {**conversation, **await window.fold(conversation)}  # type: ignore[typeddict-item]
+    conversation |= await window.fold(conversation)
+    folded: Conversation = conversation
+    return folded
 
 
 async def test_a_short_conversation_is_sent_as_it_is() -> None:

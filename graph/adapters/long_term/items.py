@@ -56,7 +56,7 @@ class Items(AsyncPostgresStore):
     async def _cursor(
         self,
         *,
-        pipeline: bool = False,  # noqa: ARG002 - always
+        pipeline: bool = False,  # noqa: ARG002 - LangGraph's; here always
     ) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
         async with self.lock:
             connection = await self.db.connection()

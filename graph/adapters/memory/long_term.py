@@ -18,5 +18,5 @@ class MemoryLongTerm:
     async def _opened(self) -> BaseStore:
         return self.items
 
-    async def expire(self, *, limit: int) -> int:  # noqa: ARG002
+    async def expire(self, *, limit: int) -> int:  # noqa: ARG002 - the port's
         return 0

@@ -7,10 +7,8 @@ import orjson
 from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
-from graph.errors import BadInput
+from graph.adapters.postgres.searches import page_of
 from graph.runtime.models import Assistant, AssistantChange, AssistantQuery, Json
-
-SORTABLE = ("assistant_id", "graph_id", "name", "created_at", "updated_at")
 
 
 class Assistants:
@@ -47,23 +45,17 @@ class Assistants:
     async def search_assistants(
         self, owner: str, query: AssistantQuery, others: Sequence[Assistant]
     ) -> tuple[list[Assistant], int]:
-        if query.sort_by not in SORTABLE:
-            raise BadInput(f"assistants sort by {', '.join(SORTABLE)}, not by {query.sort_by}")
-        params = {
-            "owner": owner,
-            "others": Jsonb(list(others), dumps=orjson.dumps),
-            "holds": Jsonb(query.metadata),
-            "graph_id": query.graph_id,
-            "name": query.name,
-            "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",
-            "limit": query.limit,
-            "offset": query.offset,
-        }
-        rows = await self.db.all("search_assistants", params)
-        if rows:
-            return [_assistant(row) for row in rows], rows[0]["total"]
-        row = await self.db.one("count_assistants", params)
-        return [], row["total"] if row else 0
+        rows, total = await page_of(
+            self.db,
+            "assistants",
+            query,
+            owner=owner,
+            others=Jsonb(list(others), dumps=orjson.dumps),
+            holds=Jsonb(query.metadata),
+            graph_id=query.graph_id,
+            name=query.name,
+        )
+        return [_assistant(row) for row in rows], total
 
     async def delete_assistant(self, assistant_id: str, owner: str, *, with_threads: bool) -> bool:
         params = {**_key(assistant_id, owner), "with_threads": with_threads}

@@ -9,7 +9,8 @@ from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.runs import Runs
-from graph.errors import BadInput, NotFound
+from graph.adapters.postgres.searches import page_of
+from graph.errors import NotFound
 from graph.runtime.models import Created, Cron, CronQuery, Firing, Json
 
 JSON = ("metadata", "payload", "kwargs", "stamp")
@@ -28,15 +29,6 @@ PLAIN = (
     "made_assistant",
 )
 READ = (*PLAIN, *JSON, "error", "created_at", "updated_at")
-SORTABLE = (
-    "cron_id",
-    "assistant_id",
-    "thread_id",
-    "created_at",
-    "updated_at",
-    "next_run_date",
-    "end_time",
-)
 
 
 class Crons:
@@ -71,23 +63,17 @@ class Crons:
             raise NotFound(f"cron {cron_id} does not exist")
 
     async def search_crons(self, owner: str, query: CronQuery) -> tuple[list[Cron], int]:
-        if query.sort_by not in SORTABLE:
-            raise BadInput(f"crons sort by {', '.join(SORTABLE)}, not by {query.sort_by}")
-        params = {
-            "owner": owner,
-            "assistant_id": query.assistant_id,
-            "thread_id": query.thread_id,
-            "enabled": query.enabled,
-            "holds": Jsonb(query.metadata),
-            "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",
-            "limit": query.limit,
-            "offset": query.offset,
-        }
-        rows = await self.db.all("search_crons", params)
-        if rows:
-            return [_cron(row) for row in rows], rows[0]["total"]
-        row = await self.db.one("count_crons", params)
-        return [], row["total"] if row else 0
+        rows, total = await page_of(
+            self.db,
+            "crons",
+            query,
+            owner=owner,
+            assistant_id=query.assistant_id,
+            thread_id=query.thread_id,
+            enabled=query.enabled,
+            holds=Jsonb(query.metadata),
+        )
+        return [_cron(row) for row in rows], total
 
     async def due_crons(self, *, now: datetime, limit: int) -> list[Cron]:
         rows = await self.db.readable("due_crons", {"now": now, "limit": limit})

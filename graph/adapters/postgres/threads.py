@@ -6,10 +6,9 @@ from psycopg.types.json import Jsonb
 
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import row_params, stored, thread
-from graph.errors import BadInput, Conflict, NotFound
+from graph.adapters.postgres.searches import page_of
+from graph.errors import Conflict, NotFound
 from graph.runtime.models import NO_ROWS, Json, Rows, Stored, Thread, ThreadQuery
-
-SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 
 
 class Threads:
@@ -61,22 +60,16 @@ class Threads:
         return {row["thread_id"]: found for row in rows if (found := stored(row))}
 
     async def search_threads(self, owner: str, query: ThreadQuery) -> tuple[list[Thread], int]:
-        if query.sort_by not in SORTABLE:
-            raise BadInput(f"threads sort by {', '.join(SORTABLE)}, not by {query.sort_by}")
-        params = {
-            "owner": owner,
-            "holds": Jsonb(query.metadata),
-            "ids": list(query.ids),
-            "status": query.status,
-            "order": f"{query.sort_by} {'desc' if query.descending else 'asc'}",
-            "limit": query.limit,
-            "offset": query.offset,
-        }
-        rows = await self.db.all("search_threads", params)
-        if rows:
-            return [_thread(row) for row in rows], rows[0]["total"]
-        row = await self.db.one("count_threads", params)
-        return [], row["total"] if row else 0
+        rows, total = await page_of(
+            self.db,
+            "threads",
+            query,
+            owner=owner,
+            holds=Jsonb(query.metadata),
+            ids=list(query.ids),
+            status=query.status,
+        )
+        return [_thread(row) for row in rows], total
 
     async def update_thread(
         self,

@@ -68,7 +68,7 @@ class Seals:
 
     def _value(self, form: Form, value: Any, owner: str) -> Any:
         if isinstance(value, list):
-            return [self._value(form, one, owner) for one in value]
+            return type(value)(self._value(form, one, owner) for one in value)
         if isinstance(value, Jsonb):
             return Jsonb(form.stored(value.obj, self.cipher, owner))
         return form.stored(value, self.cipher, owner)

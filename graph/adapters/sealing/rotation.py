@@ -5,7 +5,7 @@ meanwhile has the last word, and seals with the keys that they have.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class Walked:
 
 async def rotate(
     db: Database, *, batch: int = BATCH, tables: Iterable[str] = TABLES
-) -> AsyncIterator[Walked]:
+) -> AsyncGenerator[Walked, None]:
     """Walk through the tables, and tell after each batch how far it is.
 
     What was done is not done again: after a kill it is begun anew, and finds what is left.

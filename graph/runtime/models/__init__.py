@@ -1,8 +1,13 @@
 """The engine's nouns: threads, runs, claims and what a step leaves behind."""
 
-from graph.runtime.models.assistants import Assistant, AssistantChange, AssistantQuery
+from graph.runtime.models.assistants import (
+    Assistant,
+    AssistantChange,
+    AssistantQuery,
+    AssistantSort,
+)
 from graph.runtime.models.census import Census
-from graph.runtime.models.crons import Cron, CronQuery, Firing
+from graph.runtime.models.crons import Cron, CronQuery, CronSort, Firing
 from graph.runtime.models.events import SKIPPED, Event
 from graph.runtime.models.graphs import Upkeep
 from graph.runtime.models.jobs import StepJob
@@ -32,7 +37,7 @@ from graph.runtime.models.sockets import (
 )
 from graph.runtime.models.steps import Advanced, Claim, Ending, Refusal, StepResult, Verdict
 from graph.runtime.models.sweep import Backlog, Thinned
-from graph.runtime.models.threads import Thread, ThreadQuery, ThreadStatus
+from graph.runtime.models.threads import Thread, ThreadQuery, ThreadSort, ThreadStatus
 from graph.runtime.models.webhooks import Delivery, Webhook, WebhookStatus
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "Assistant",
     "AssistantChange",
     "AssistantQuery",
+    "AssistantSort",
     "Backlog",
     "BlobRow",
     "Census",
@@ -55,6 +61,7 @@ __all__ = [
     "Created",
     "Cron",
     "CronQuery",
+    "CronSort",
     "Delivery",
     "Ending",
     "Event",
@@ -77,6 +84,7 @@ __all__ = [
     "Thinned",
     "Thread",
     "ThreadQuery",
+    "ThreadSort",
     "ThreadStatus",
     "Topic",
     "Upkeep",

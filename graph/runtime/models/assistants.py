@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from graph.runtime.models.json import Json
 
@@ -35,6 +36,9 @@ class AssistantChange:
     description: str | None = None
 
 
+AssistantSort = Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"]
+
+
 @dataclass(frozen=True, slots=True)
 class AssistantQuery:
     """A search; unset fields match everything."""
@@ -44,5 +48,5 @@ class AssistantQuery:
     name: str | None = None  # a part of it, in any case
     limit: int = 10
     offset: int = 0
-    sort_by: str = "created_at"  # assistant_id | graph_id | name | created_at | updated_at
+    sort_by: AssistantSort = "created_at"
     descending: bool = True

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from graph.runtime.models.json import Json
 from graph.runtime.models.runs import NewRun
@@ -32,6 +33,17 @@ class Cron:
     made_assistant: str | None = None  # if a client made it: it goes with that one
 
 
+CronSort = Literal[
+    "cron_id",
+    "assistant_id",
+    "thread_id",
+    "created_at",
+    "updated_at",
+    "next_run_date",
+    "end_time",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class CronQuery:
     """A search; unset fields match everything."""
@@ -42,8 +54,7 @@ class CronQuery:
     metadata: Json = field(default_factory=dict)
     limit: int = 10
     offset: int = 0
-    # cron_id | assistant_id | thread_id | created_at | updated_at | next_run_date | end_time
-    sort_by: str = "created_at"
+    sort_by: CronSort = "created_at"
     descending: bool = True
 
 

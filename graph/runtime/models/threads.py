@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from graph.runtime.models.json import Json
 from graph.usage import NOTHING, Totals
@@ -35,6 +36,9 @@ class Thread:
     spent: Totals = NOTHING  # by its runs, those that are gone too
 
 
+ThreadSort = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadQuery:
     """A search; unset fields match everything."""
@@ -44,5 +48,5 @@ class ThreadQuery:
     status: ThreadStatus | None = None
     limit: int = 10
     offset: int = 0
-    sort_by: str = "created_at"  # thread_id | status | created_at | updated_at | state_updated_at
+    sort_by: ThreadSort = "created_at"
     descending: bool = True

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 RAISE = "raise_budget"  # {"resume": {RAISE: {"usd": 0.2}}} goes on under these ceilings
 
 
-class Ceilings(BaseModel, extra="forbid"):
+class Ceilings(BaseModel, extra="forbid", frozen=True):
     """What may be spent; unset is without end."""
 
     usd: Decimal | None = Field(default=None, gt=0)
@@ -26,7 +26,7 @@ class Ceilings(BaseModel, extra="forbid"):
     tool_calls: int | None = Field(default=None, gt=0)
 
 
-class Budget(Ceilings):
+class Budget(Ceilings, frozen=True):
     """A run's ceilings, and what happens at one."""
 
     steps: int | None = Field(default=None, gt=0)
@@ -43,14 +43,20 @@ class Budget(Ceilings):
         return any(c.usd or c.tokens or c.model_calls for c in ceilings)
 
 
+WITHOUT_END = Budget()
+
+
 def budget_of(kwargs: Mapping[str, Any], default: Json | None = None) -> Budget:
     """The budget a run asked for, over the deployment's default ceiling by ceiling.
 
     Raises BadInput for one that cannot be understood.
     """
     asked = ((kwargs.get("config") or {}).get("configurable") or {}).get("budget")
+    whole = _over(default or {}, {} if asked is None else asked)
+    if whole == {}:
+        return WITHOUT_END
     try:
-        return Budget.model_validate(_over(default or {}, {} if asked is None else asked))
+        return Budget.model_validate(whole)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BadInput(f"config.configurable.budget: {wrong}") from error

@@ -13,8 +13,9 @@ from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps
 
+from graph.adapters.postgres.arrays import Column, ColumnDumper
 from graph.adapters.postgres.jsonb import jsonb_text
-from graph.adapters.postgres.queries import calling, query
+from graph.adapters.postgres.queries import query
 from graph.adapters.sealing import Seals
 from graph.errors import KeyMissing, Tampered, Unavailable
 from graph.timing import database_time
@@ -55,6 +56,8 @@ class Database:
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._opening = asyncio.Lock()
         self._beside: Database | None = None
+        self._used: psycopg.AsyncCursor[DictRow] | None = None
+        self._one_by_one = asyncio.Lock()  # who executes fetches, too, before another does
         self._turn = asyncio.Lock()
         self._in_transaction = False
 
@@ -84,24 +87,31 @@ class Database:
                 log.error("%s: a row of %s is left out: %s", name, row.get("owner"), error)
         return rows
 
-    async def call(self, function: str, arguments: Mapping[str, Any]) -> list[DictRow]:
-        """The rows of a function of Postgres; arguments that are None are left out."""
-        given = {name: value for name, value in arguments.items() if value is not None}
-        rows = await self._run(function, calling(function, tuple(given)), given)
-        return [self.opened(row, given) for row in rows]
-
     async def _run(self, name: str, statement: str, params: Mapping[str, Any]) -> list[DictRow]:
-        connection = await self.connection()
         statement, params = self.seals.sealed(statement, params)
+        with database_time():
+            async with self._one_by_one:
+                return await self._executed(name, statement, params)
+
+    async def _executed(
+        self, name: str, statement: str, params: Mapping[str, Any]
+    ) -> list[DictRow]:
+        cursor = await self._cursor()
         try:
-            with database_time():
-                cursor = await connection.execute(statement, params, binary=True)
-                return await cursor.fetchall() if cursor.rownumber is not None else []
+            await cursor.execute(statement, params)
+            return await cursor.fetchall() if cursor.rownumber is not None else []
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(f"Postgres failed in {name}: {error}") from error
         except ReadOnlySqlTransaction as error:  # a primary no more: who connects anew finds it
-            await connection.close()
+            await cursor.connection.close()
             raise Unavailable(f"Postgres takes no writes in {name}: {error}") from error
+
+    async def _cursor(self) -> psycopg.AsyncCursor[DictRow]:
+        """The connection's one cursor: it remembers how a statement's parameters are sent."""
+        connection = await self.connection()
+        if self._used is None or self._used.connection is not connection:
+            self._used = connection.cursor(binary=True)
+        return self._used
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Database"]:
@@ -161,6 +171,7 @@ class Database:
         except psycopg.OperationalError as error:
             raise Unavailable(f"Postgres cannot be reached: {error}") from error
         set_json_dumps(jsonb_text, connection)
+        connection.adapters.register_dumper(Column, ColumnDumper)
         return connection
 
 

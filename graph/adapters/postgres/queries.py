@@ -24,12 +24,6 @@ def query(name: str, params: Mapping[str, Any]) -> str:
 
 
 @cache
-def calling(function: str, arguments: tuple[str, ...]) -> str:
-    """The statement that calls a function of infra/migrations with these arguments, by name."""
-    return f"SELECT * FROM {function}({', '.join(f'{name} => %({name})s' for name in arguments)})"
-
-
-@cache
 def _query(name: str, wanted: tuple[bool, ...]) -> str:
     text, options = queries()[name]
     for (part, _), is_wanted in zip(options, wanted, strict=True):

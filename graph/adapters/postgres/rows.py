@@ -1,11 +1,13 @@
 """Rows of the store's tables as the engine's nouns, and back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from graph.adapters.postgres.arrays import Bytes, Column, Documents, Ints, Texts
 from graph.runtime.models import (
     BlobRow,
     CheckpointRow,
@@ -104,7 +106,7 @@ def stored(row: Mapping[str, Any]) -> Stored | None:
 
 
 def by_place(rows: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The rows of claim_1 by their jobs' places, each with the parts of items that follow it."""
+    """The rows of `claim` by their jobs' places, each with the parts of items that follow it."""
     claimed: dict[int, dict[str, Any]] = {}
     for row in rows:
         first = claimed.setdefault(row["place"], row)
@@ -117,34 +119,55 @@ def _int(sent: bytes) -> int:
     return int.from_bytes(sent, signed=True)
 
 
+_Column = tuple[type[Column], Callable[[Any], Any]]
+CHECKPOINTS: Mapping[str, _Column] = {
+    "c_ns": (Texts, attrgetter("ns")),
+    "c_id": (Texts, attrgetter("checkpoint_id")),
+    "c_parent": (Texts, attrgetter("parent_id")),
+    "c_metadata": (Documents, lambda row: Jsonb(row.metadata)),
+    "c_blobs": (Texts, lambda row: _array(row.blob_ids)),
+    "c_body": (Bytes, attrgetter("body")),
+    "c_lists": (Documents, lambda row: Jsonb(row.lists)),
+}
+BLOBS: Mapping[str, _Column] = {
+    "b_id": (Bytes, attrgetter("blob_id")),
+    "b_kind": (Texts, attrgetter("kind")),
+    "b_data": (Bytes, attrgetter("data")),
+}
+ITEMS: Mapping[str, _Column] = {
+    "i_list": (Ints, attrgetter("list_id")),
+    "i_start": (Ints, attrgetter("start")),
+    "i_count": (Ints, attrgetter("count")),
+    "i_data": (Bytes, attrgetter("data")),
+}
+WRITES: Mapping[str, _Column] = {
+    "w_ns": (Texts, attrgetter("ns")),
+    "w_checkpoint": (Texts, attrgetter("checkpoint_id")),
+    "w_task": (Texts, attrgetter("task_id")),
+    "w_idx": (Ints, attrgetter("idx")),
+    "w_path": (Texts, attrgetter("task_path")),
+    "w_channel": (Texts, attrgetter("channel")),
+    "w_kind": (Texts, attrgetter("kind")),
+    "w_data": (Bytes, attrgetter("data")),
+}
+
+
 def row_params(rows: Rows, *, run_id: str | None = None) -> dict[str, Any]:
-    """The parameters of the statements' `rows` part; `run_id` is of the run that wrote them."""
-    writes = _distinct(rows.writes)
+    """The parameters that store rows, a column each; `run_id` is of the run that wrote them."""
     return {
-        "c_ns": [c.ns for c in rows.checkpoints],
-        "c_id": [c.checkpoint_id for c in rows.checkpoints],
-        "c_parent": [c.parent_id for c in rows.checkpoints],
-        "c_metadata": [Jsonb(c.metadata) for c in rows.checkpoints],
-        "c_blobs": [_array(c.blob_ids) for c in rows.checkpoints],
-        "c_body": [c.body for c in rows.checkpoints],
-        "c_lists": [Jsonb(c.lists) for c in rows.checkpoints],
-        "b_id": [b.blob_id for b in rows.blobs],
-        "b_kind": [b.kind for b in rows.blobs],
-        "b_data": [b.data for b in rows.blobs],
-        "i_list": [i.list_id for i in rows.items],
-        "i_start": [i.start for i in rows.items],
-        "i_count": [i.count for i in rows.items],
-        "i_data": [i.data for i in rows.items],
-        "w_ns": [w.ns for w in writes],
-        "w_checkpoint": [w.checkpoint_id for w in writes],
-        "w_task": [w.task_id for w in writes],
-        "w_idx": [w.idx for w in writes],
-        "w_path": [w.task_path for w in writes],
-        "w_channel": [w.channel for w in writes],
-        "w_kind": [w.kind for w in writes],
-        "w_data": [w.data for w in writes],
         "run_id": run_id,
+        **_columns(CHECKPOINTS, rows.checkpoints),
+        **_columns(BLOBS, rows.blobs),
+        **_columns(ITEMS, rows.items),
+        **_columns(WRITES, _distinct(rows.writes)),
     }
+
+
+def _columns(table: Mapping[str, _Column], rows: Sequence[Any]) -> dict[str, Any]:
+    """None for each where there are no rows."""
+    if not rows:
+        return dict.fromkeys(table)
+    return {name: column(map(of, rows)) for name, (column, of) in table.items()}
 
 
 def _array(ids: Sequence[bytes]) -> str:
@@ -153,9 +176,8 @@ def _array(ids: Sequence[bytes]) -> str:
 
 
 def event_params(events: Sequence[Event]) -> dict[str, Any]:
-    """The events' arguments of `tell` and advance_1."""
-    names, data = [e.name for e in events], [e.data for e in events]
-    return {"e_name": names, "e_data": data}
+    """The events' parameters of `tell` and `advance`."""
+    return {"e_name": Texts(e.name for e in events), "e_data": Bytes(e.data for e in events)}
 
 
 def spent_params(spent: Sequence[Spent]) -> dict[str, Any]:

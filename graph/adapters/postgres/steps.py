@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
+from graph.adapters.postgres.arrays import Ints, Texts
 from graph.adapters.postgres.database import Database
 from graph.adapters.postgres.rows import (
     by_place,
@@ -36,6 +37,8 @@ from graph.usage import Spent, Totals
 
 log = logging.getLogger("baton.step")
 
+NOTHING_SPENT = {"spent": None, "calls": 0, "tokens": 0, "usd": 0, "tool_calls": 0}
+NO_EVENTS = {"e_name": None, "e_data": None}
 UNOPENED_WAITS = 60.0  # seconds that a thread rests whose state no key here opens
 
 
@@ -55,9 +58,9 @@ class Steps:
         now: datetime | None = None,
     ) -> list[Claim | Refusal]:
         params = {
-            "threads": [job.thread_id for job, _ in jobs],
-            "seqs": [job.seq for job, _ in jobs],
-            "cached": [cached for _, cached in jobs],
+            "threads": Texts(job.thread_id for job, _ in jobs),
+            "seqs": Ints(job.seq for job, _ in jobs),
+            "cached": Texts(cached for _, cached in jobs),
             "lease": lease,
             "stopped": self.stopped,
             "now": now,
@@ -136,10 +139,9 @@ class Steps:
         if lease is not None and result.start_of_next and not self.stopped:
             params["lease"] = lease
         with _list_unforked(claim):
-            rows = await self.db.call("advance_1", params)
-        if not rows:
+            row = await self.db.one("advance", params)
+        if row is None:
             raise LostClaim(f"thread {claim.thread_id} was taken over at step {claim.seq}")
-        (row,) = rows
         if not row["active"]:
             return Advanced(None, watched=row["watched"])
         job, delay = StepJob(claim.thread_id, row["next_seq"]), max(row["due_in"] or 0.0, 0.0)
@@ -166,35 +168,33 @@ def _list_unforked(claim: Claim) -> Iterator[None]:
 
 
 def _result_params(claim: Claim, result: StepResult) -> dict[str, Any]:
-    """The arguments of advance_1."""
-    ending = result.ending
-    ends = claim.run is not None and ending.ends_run
-    failures = result.failures_after(claim.run)
+    """The parameters of `advance`, but for a lease."""
+    ending, run = result.ending, claim.run
+    ends = run is not None and ending.ends_run
     edit_status = ThreadStatus.INTERRUPTED if result.interrupts else ThreadStatus.IDLE
-    params: dict[str, Any] = {
+    return {
         "thread_id": claim.thread_id,
         "fence": claim.fence,
-        "steps": int(claim.run is not None and ending.completes_step),
-        "ends": ends,
-        "failures": failures,
-        "run_id": claim.run.run_id if claim.run else None,
-        "run_status": ending.run_status,
-        "thread_status": result.thread_status if claim.run else edit_status,
-        "edits": claim.run is None,
-        "again": ending is Ending.AGAIN,
-        "wake_in": result.wake_in,
-        "head": result.head,
-        "interrupts": Jsonb(result.interrupts),
-        "error": Jsonb(result.error) if result.error else None,
-        "input_applied": result.input_applied,
-        "stop_at": result.stop_at,
         "owner": claim.owner,
         "seq": claim.seq,
-        **{name: given for name, given in row_params(result.rows).items() if given},
+        "lease": None,
+        "steps": int(run is not None and ending.completes_step),
+        "ends": ends,
+        "edits": run is None,
+        "again": ending is Ending.AGAIN,
+        "head": result.head,
+        "input_applied": result.input_applied and not (run and run.input_applied),
+        "stop_at": result.stop_at,
+        "run_status": ending.run_status,
+        "thread_status": result.thread_status if run else edit_status,
+        "wake_in": result.wake_in,
+        "interrupts": Jsonb(result.interrupts) if ends or run is None else None,
+        "error": Jsonb(result.error) if result.error else None,
+        "failures": result.failures_after(run),
+        **(spent_params(result.spent) if result.spent else NOTHING_SPENT),
+        **row_params(result.rows, run_id=run.run_id if run else None),
+        **(NO_EVENTS if result.events is None else event_params(result.events)),
     }
-    if result.spent:
-        params |= spent_params(result.spent)
-    return params if result.events is None else params | event_params(result.events)
 
 
 def _followed(claim: Claim, result: StepResult, row: Mapping[str, Any]) -> Claim | None:

@@ -1,9 +1,23 @@
--- The step protocol; claim_1 and advance_1 are in infra/migrations/0015_step_functions.sql.
+-- The step protocol; claim_2 and advance_2 are in infra/migrations/0018_step.sql.
 
 -- claim --
 -- Take the leases of steps and load what each starts from, or how their threads stand.
-SELECT * FROM claim_1(%(threads)s::text[], %(seqs)s::bigint[], %(cached)s::text[], %(lease)s,
-                      %(stopped)s, %(now)s);
+SELECT * FROM claim_2(%(threads)s, %(seqs)s, %(cached)s, %(lease)s, %(stopped)s, %(now)s);
+
+-- advance --
+-- Save a step and move the thread on; no row means the claim was lost.
+SELECT * FROM advance_2(
+    %(thread_id)s, %(fence)s, %(run_id)s, %(owner)s, %(seq)s, %(lease)s,
+    %(steps)s, %(ends)s, %(edits)s, %(again)s, %(head)s, %(input_applied)s,
+    %(stop_at)s, %(run_status)s, %(thread_status)s, %(wake_in)s,
+    %(interrupts)s, %(error)s, %(failures)s,
+    %(spent)s, %(calls)s, %(tokens)s, %(usd)s, %(tool_calls)s,
+    %(c_ns)s, %(c_id)s, %(c_parent)s, %(c_metadata)s, %(c_blobs)s, %(c_body)s, %(c_lists)s,
+    %(b_id)s, %(b_kind)s, %(b_data)s,
+    %(i_list)s, %(i_start)s, %(i_count)s, %(i_data)s,
+    %(w_ns)s, %(w_checkpoint)s, %(w_task)s, %(w_idx)s, %(w_path)s, %(w_channel)s,
+    %(w_kind)s, %(w_data)s,
+    %(e_name)s, %(e_data)s);
 
 -- hold --
 -- Take the lease of a thread on which no run is active, to edit its state.

@@ -120,7 +120,7 @@ class Runs:
     async def cancel_run(
         self, run_id: str, thread_id: str, owner: str, *, undo: bool = False
     ) -> Advanced:
-        params = {**_key(run_id, thread_id, owner), "undo": undo}
+        params = {**_key(run_id, thread_id, owner), "undo": undo, "cuts_short": not undo}
         while True:
             row = await self.db.one("cancel_run", params)
             if row is None:
@@ -163,6 +163,7 @@ def _params(new: NewRun) -> dict[str, Any]:
         "if_match": new.if_match,
         "displaces": new.displaces,
         "undo": new.undoes,
+        "cuts_short": new.displaces and not new.undoes,
         "multitask_strategy": new.multitask_strategy,
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,

@@ -19,38 +19,39 @@ CASE WHEN %(undo)s AND active_run_id IS NOT NULL THEN (
               AND c.metadata ->> 'run_id' = active_run_id) AS as_before,
        coalesce(rests_as, 'idle') AS rests_as
 
--- part undone --
--- The part of a statement that undoes the runs that `t` ended: the runs, their checkpoints and
--- writes, what these replaced, and the values that nobody else refers to.
+-- part undone if undo --
+-- Undoes the runs that `t` ended: the runs, their checkpoints and writes, what these replaced, and the
+-- values that nobody else refers to.
 gone AS (
     DELETE FROM checkpoints c USING t
-     WHERE %(undo)s AND c.thread_id = t.thread_id AND c.metadata ->> 'run_id' = ANY (t.ended)
+     WHERE c.thread_id = t.thread_id AND c.metadata ->> 'run_id' = ANY (t.ended)
     RETURNING c.thread_id, c.ns, c.checkpoint_id, c.blob_ids
 ), gone_writes AS (
     DELETE FROM writes w USING t
-     WHERE %(undo)s AND w.thread_id = t.thread_id
+     WHERE w.thread_id = t.thread_id
        AND (w.run_id = ANY (t.ended) AND w.was_kind IS NULL
             OR (w.ns, w.checkpoint_id) IN (SELECT ns, checkpoint_id FROM gone))
 ), restored_writes AS (
     UPDATE writes w
        SET kind = w.was_kind, data = w.was_data, run_id = NULL, was_kind = NULL, was_data = NULL
       FROM t
-     WHERE %(undo)s AND w.thread_id = t.thread_id
+     WHERE w.thread_id = t.thread_id
        AND w.run_id = ANY (t.ended) AND w.was_kind IS NOT NULL
        AND (w.ns, w.checkpoint_id) NOT IN (SELECT ns, checkpoint_id FROM gone)
-){undone_values}, gone_runs AS (
-    DELETE FROM runs r USING t WHERE %(undo)s AND r.run_id = ANY (t.ended)
-), ended_runs AS (
-    UPDATE runs SET status = 'interrupted', head = t.head, updated_at = clock_timestamp()
-      FROM t WHERE NOT %(undo)s AND run_id = ANY (t.ended)
-)
-
--- part undone_values if undo --
-kept AS (
+), kept AS (
     SELECT c.thread_id, c.lists, c.blob_ids
       FROM t JOIN checkpoints c ON c.thread_id = t.thread_id
      WHERE (c.ns, c.checkpoint_id) NOT IN (SELECT ns, checkpoint_id FROM gone)
-), {gone_values}
+), {gone_values}, gone_runs AS (
+    DELETE FROM runs r USING t WHERE r.run_id = ANY (t.ended)
+)
+
+-- part interrupted if cuts_short --
+-- Ends the runs that `t` ended, and leaves what they did.
+ended_runs AS (
+    UPDATE runs SET status = 'interrupted', head = t.head, updated_at = clock_timestamp()
+      FROM t WHERE run_id = ANY (t.ended)
+)
 
 -- part room --
 -- The part of a statement that finds how many more runs the owner may have, and keeps it so until
@@ -120,7 +121,7 @@ WITH earlier AS (
        AND NOT EXISTS (SELECT FROM earlier)
        AND coalesce((SELECT free FROM room) + cardinality(seen.ended) > 0, true)
     RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.ended
-), {undone}, run AS (
+){undone}{interrupted}, run AS (
     INSERT INTO runs (run_id, thread_id, owner, assistant_id, graph_id, metadata, payload, kwargs,
                       multitask_strategy, idempotency_key, request_hash, due_at)
     SELECT %(run_id)s, thread_id, %(owner)s, %(assistant_id)s, %(graph_id)s, %(metadata)s,
@@ -238,7 +239,7 @@ WITH seen AS (
        AND (t.active_run_id = %(run_id)s OR %(run_id)s = ANY (t.queued))
     RETURNING t.thread_id, t.seq, t.active_run_id, t.head, seen.displaced, t.wake_at,
               ARRAY[%(run_id)s::text] AS ended
-), {undone}
+){undone}{interrupted}
 SELECT r.run_id, r.status, t.thread_id IS NOT NULL AS cancelled, t.seq, t.active_run_id, t.displaced,
        extract(epoch FROM t.wake_at - clock_timestamp())::float8 AS due_in
   FROM runs r LEFT JOIN t ON true

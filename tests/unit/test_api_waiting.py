@@ -8,6 +8,7 @@ import pytest
 
 from graph.errors import Unavailable
 from graph.runtime.models import Run
+from tests.fixtures.asgi import post
 from tests.fixtures.service import Service, service, worker
 
 PATIENCE = 30.0
@@ -22,21 +23,7 @@ class Client:
         self.leaves = asyncio.Event()
         self._body = orjson.dumps({"assistant_id": "steps", "input": {"log": []}, **asked})
         self._asked = False
-        path = f"/threads/{thread_id}/runs/wait"
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "POST",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "scheme": "http",
-            "headers": [(b"content-type", b"application/json"), (b"host", b"api")],
-            "client": ("127.0.0.1", 1),
-            "server": ("api", 80),
-        }
+        scope = post(f"/threads/{thread_id}/runs/wait")
         self.answered = asyncio.create_task(of.app(scope, self._receive, self._send))
 
     @property

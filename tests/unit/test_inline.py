@@ -17,6 +17,7 @@ from graph.adapters.memory import MemoryStore
 from graph.errors import LostClaim, Unavailable
 from graph.runtime.models import SKIPPED, Claim, Event, Json
 from graph.runtime.step import step
+from tests.fixtures.asgi import post
 from tests.fixtures.graphs import Log
 from tests.fixtures.service import Service, service, worker
 
@@ -88,21 +89,7 @@ async def streamed(of: Service, thread_id: str, **asked: Any) -> AsyncIterator[a
         if message["type"] == "http.response.body" and not message.get("more_body"):
             parts.put_nowait(None)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": f"/threads/{thread_id}/runs/stream",
-        "raw_path": f"/threads/{thread_id}/runs/stream".encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "headers": [(b"content-type", b"application/json"), (b"host", b"api")],
-        "client": ("127.0.0.1", 1),
-        "server": ("api", 80),
-    }
-    app = asyncio.create_task(of.app(scope, receive, send))
+    app = asyncio.create_task(of.app(post(f"/threads/{thread_id}/runs/stream"), receive, send))
     try:
         yield parts
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import wiring
+from graph.errors import BadInput
 from graph.runtime.engine import Runtime
 from graph.runtime.models import Notice, Topic
 from graph.runtime.notices import decode
@@ -41,7 +42,7 @@ def notify_records(
     for record in event["Records"]:
         try:
             named.setdefault(decode(record["body"]), []).append(record["messageId"])
-        except Exception as error:  # its fault, and no other record's
+        except BadInput as error:
             logger.error("record failed", exc_info=error)
             failed.append(record["messageId"])
 

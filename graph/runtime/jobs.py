@@ -18,7 +18,7 @@ def decode(text: str, receive_count: int) -> StepJob:
     """The job in a body; one received before counts as redelivered. Raises BadInput."""
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"a step message must be JSON, not {text[:200]!r}") from error
     if not isinstance(body, dict):
         raise BadInput(f"a step message must be a JSON object, not {text[:200]!r}")

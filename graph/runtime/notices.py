@@ -22,7 +22,7 @@ def decode(text: str) -> Notice:
     try:
         body = json.loads(text)
         topic, key = Topic(body["topic"]), body["key"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f'a notice must be {{"topic", "key"}}, not {text[:200]!r}') from error
     if not isinstance(key, str) or not key:
         raise BadInput(f"key in a notice must be a text, not {key!r}")

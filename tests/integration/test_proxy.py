@@ -1,9 +1,10 @@
 """The step through a transaction-pooling proxy: two round trips, nothing pinned, nothing lost."""
 
 import asyncio
+import contextlib
 import operator
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypedDict
@@ -120,6 +121,14 @@ async def test_eight_clients_share_two_connections_and_every_step_succeeds(
     assert all(o == ["more"] * (STEPS - 1) + ["done"] for o in all_outcomes)
 
 
+@contextlib.contextmanager
+def held_up(store: PostgresStore, job: StepJob, direct_url: str) -> Iterator[Any]:
+    """A claim that waits for a lock, and the connection that has it."""
+    with psycopg.connect(direct_url) as blocker:
+        blocker.execute("SELECT * FROM threads FOR UPDATE")
+        yield asyncio.create_task(claim_one(store, job, lease=10)), blocker
+
+
 async def test_a_connection_that_died_while_idle_is_replaced_unseen(
     store: PostgresStore, tap: Tap
 ) -> None:
@@ -134,9 +143,7 @@ async def test_a_connection_that_dies_under_a_statement_is_unavailable_then_repl
     store: PostgresStore, direct_url: str
 ) -> None:
     job = await new_run(store, "t")
-    with psycopg.connect(direct_url) as blocker:
-        blocker.execute("SELECT * FROM threads FOR UPDATE")
-        stuck = asyncio.create_task(claim_one(store, job, lease=10))
+    with held_up(store, job, direct_url) as (stuck, blocker):
         await asyncio.sleep(0.2)
         blocker.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -159,9 +166,7 @@ async def test_after_a_statement_that_was_given_up_the_next_gets_its_own_rows(
     store: PostgresStore, direct_url: str
 ) -> None:
     job = await new_run(store, "t")
-    with psycopg.connect(direct_url) as blocker:
-        blocker.execute("SELECT * FROM threads FOR UPDATE")
-        stuck = asyncio.create_task(claim_one(store, job, lease=10))
+    with held_up(store, job, direct_url) as (stuck, _):
         await asyncio.sleep(0.1)
         stuck.cancel()
         with pytest.raises(asyncio.CancelledError):

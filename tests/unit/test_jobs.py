@@ -49,6 +49,7 @@ def test_a_body_without_the_flag_is_a_first_delivery() -> None:
     [
         ("", "JSON"),
         ("{", "JSON"),
+        pytest.param("[" * 100_000, "JSON", id="nested too deeply"),
         ("[]", "object"),
         ("null", "object"),
         ("{}", "thread_id"),

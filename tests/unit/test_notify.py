@@ -63,7 +63,15 @@ def test_a_database_that_is_down_returns_its_records() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"topic": "other", "key": "x"}', '{"topic": "thread", "key": 1}']
+    "text",
+    [
+        "",
+        "[]",
+        pytest.param("[" * 100_000, id="nested too deeply"),
+        "{}",
+        '{"topic": "other", "key": "x"}',
+        '{"topic": "thread", "key": 1}',
+    ],
 )
 def test_what_is_no_notice_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="notice"):
